@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -49,6 +49,8 @@ EXPORTED_EVERY_SECONDS = 1.0
 # Timing the steps takes a tenth of a single call, so that one call stands for this many.
 SINGLES_TIMED_ONE_OF = 64
 
+CutBody = TypeVar("CutBody")
+
 
 class Appender(Protocol):
     """Where records go: `EventProducer`, or a list in tests. Raises `Undelivered`."""
@@ -81,17 +83,16 @@ class Collector:
         self._singles = 0
 
     async def read_batch(self, body: bytes) -> EventBatch:
-        """Read a batch, a large one in a turn of its own. Raises UnreadableBody.
-
-        A body that is not JSON is cut in a thread, one at a time.
-        """
+        """Read a batch, a large one in a turn of its own. Raises UnreadableBody."""
         if len(body) > PORTION_BYTES_MAX:
             await self._turns.take()
         batch = read_whole_batch(body)
-        if batch is not None:
-            return batch
+        return await self.cut(read_broken_batch, body) if batch is None else batch
+
+    async def cut(self, cut: Callable[[bytes], CutBody], body: bytes) -> CutBody:
+        """CutBody a body that is not JSON, in a thread, one at a time. Raises what `cut` raises."""
         async with self._cutting:
-            return await asyncio.to_thread(read_broken_batch, body)
+            return await asyncio.to_thread(cut, body)
 
     def keep_unreadable(self, body: bytes, project: str, arrival: RequestArrival, error: UnreadableBody) -> None:
         """Keep a body in which no event can be found, as a refused event is kept."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.collect.adapters.adapted_events import read_members_of, read_screen, read_text
+from rtaplatform.collect.body.batch_cutting import cut_batch, is_json, make_list_form
 from rtaplatform.collect.body.json_reading import repair, trim_white_space
 from rtaplatform.collect.enrich.locations import make_location
 from rtaplatform.collect.enrich.user_agents import PHONE, TV
@@ -21,6 +22,7 @@ from rtaplatform.core.errors import UnreadableBody
 SHARED_BYTES_MAX = 2_048  # of an id or a time, which each event of the request repeats
 _SHARED = ("client_id", "app_instance_id", "user_id", "timestamp_micros")
 REPAIRED_BYTES_MAX = 256 << 10  # of a body with half surrogate pairs; Google takes bodies of up to 130 kB
+_FORM = make_list_form(b"events", b"name", b"params", b"timestamp_micros")
 _NULL = Raw(b"null")
 _DEVICES = {"mobile": PHONE, "smart tv": TV, "connected tv": TV}
 
@@ -63,29 +65,51 @@ class Ga4Body(Struct):
         }  # fmt: skip
 
 
+_MEMBERS = frozenset(Ga4Body.__struct_fields__) - {"events"}
 _decode = msgspec.json.Decoder(Ga4Body).decode
 
 
-def read_ga4_body(body: bytes) -> Ga4Body:
-    """The members of a body. Raises UnreadableBody if it has no list of events, or an id that is too long."""
+def read_ga4_body(body: bytes) -> Ga4Body | None:
+    """The members of a body; None if it is not JSON as a whole. Then the slower `cut_ga4_body` decides.
+
+    Raises UnreadableBody if it has no list of events, or an id that is too long.
+    """
     text = trim_white_space(body)
-    if text.lstrip()[:1] not in (b"{", b""):
-        raise UnreadableBody("The body is not a JSON object.")
     read = _try_to_decode(text)
     if read is None and b"\\u" in text and len(text) <= REPAIRED_BYTES_MAX:
         read = _try_to_decode(repair(text))
     if read is None:
-        raise UnreadableBody("The body is not JSON, or cut off.")
+        return None
     if bytes(read.events)[:1] != b"[":
-        raise UnreadableBody("`events` is a list of events.", field="events")
+        raise _make_no_events_error()
+    return _check_shared(read)
+
+
+def cut_ga4_body(body: bytes) -> tuple[Ga4Body, list[bytes]]:
+    """The members of a body that is not JSON as a whole, and its events. Raises what `read_ga4_body` raises.
+
+    Other members that are not JSON are left out.
+    """
+    cut = cut_batch(trim_white_space(body), _FORM)
+    if cut.events is None:
+        raise _make_no_events_error()
+    members = {name.decode(errors="replace"): Raw(text) for name, text in cut.members.items() if is_json(text)}
+    return _check_shared(Ga4Body(**{name: members[name] for name in _MEMBERS & members.keys()})), cut.events
+
+
+def is_given(raw: Raw) -> bool:
+    return bytes(raw) not in (b"null", b'""', b"")
+
+
+def _check_shared(read: Ga4Body) -> Ga4Body:
     for name in _SHARED:
         if len(getattr(read, name)) > SHARED_BYTES_MAX:
             raise UnreadableBody(f"`{name}` has more than {SHARED_BYTES_MAX} bytes.", field=name)
     return read
 
 
-def is_given(raw: Raw) -> bool:
-    return bytes(raw) not in (b"null", b'""', b"")
+def _make_no_events_error() -> UnreadableBody:
+    return UnreadableBody("`events` is a list of events.", field="events")
 
 
 def _try_to_decode(text: bytes) -> Ga4Body | None:

@@ -23,22 +23,35 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb"){0,10000}+([\[\]{}])?", re.DOTALL)
 _TO_COMMA = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb"){0,10000}+([\[\]{},])?", re.DOTALL)
 _KEY = re.compile(rb'\s*"([^"\\]*)"\s*:\s*')
-_NEXT_EVENT = re.compile(
-    rb",(?=\s*\{\s*"
-    rb'"(?:type|event|messageId|anonymousId|userId|timestamp|originalTimestamp|sentAt|properties|context|traits|channel)"'
-    rb"\s*:)"
-)
 _END_OF_LIST = re.compile(rb'\s*(?:\}\s*\Z|,\s*(?:\}\s*\Z|"[^"\\]*"\s*:))')
 _LIST_ENDS = re.compile(rb"\](?=" + _END_OF_LIST.pattern + rb")")
 _OPENS = {b"]": b"[", b"}": b"{"}
 _decode = msgspec.json.Decoder(Raw).decode
 
 
+class EventListForm(Struct, frozen=True):
+    """How the bodies of a protocol look: the member that lists the events, and a comma before one of these events."""
+
+    list_name: bytes
+    next_event: re.Pattern[bytes]
+
+
 class CutBatch(Struct):
-    """`members`: the texts of the batch's fields except `batch`, whose elements are `events`; None if it is absent."""
+    """`members`: the texts of the batch's fields except its list, whose elements are `events`; None if it is absent."""
 
     members: dict[bytes, bytes]
     events: list[bytes] | None
+
+
+def make_list_form(list_name: bytes, *names: bytes) -> EventListForm:
+    """`names`: with which events begin."""
+    return EventListForm(list_name, re.compile(rb',(?=\s*\{\s*"(?:%b)"\s*:)' % b"|".join(names)))
+
+
+SEGMENT_BATCH = make_list_form(
+    b"batch", b"type", b"event", b"messageId", b"anonymousId", b"userId", b"timestamp", b"originalTimestamp", b"sentAt",
+    b"properties", b"context", b"traits", b"channel",
+)  # fmt: skip
 
 
 def make_too_many_events_error() -> UnreadableBody:
@@ -47,16 +60,17 @@ def make_too_many_events_error() -> UnreadableBody:
     )
 
 
-def cut_batch(body: bytes) -> CutBatch:
+def cut_batch(body: bytes, form: EventListForm = SEGMENT_BATCH) -> CutBatch:
     begin = len(body) - len(body.lstrip())
     if body[begin : begin + 1] != b"{":
         raise UnreadableBody("The body is not a JSON object.")
-    return _Cutter(body, begin + 1).cut()
+    return _Cutter(body, begin + 1, form).cut()
 
 
 class _Cutter:
-    def __init__(self, body: bytes, position: int) -> None:
-        self._body, self._position, self._steps, self._rescued_bytes = body, position, 0, 0
+    def __init__(self, body: bytes, position: int, form: EventListForm) -> None:
+        self._body, self._position, self._form = body, position, form
+        self._steps, self._rescued_bytes = 0, 0
 
     def cut(self) -> CutBatch:
         batch = CutBatch({}, None)
@@ -64,12 +78,12 @@ class _Cutter:
         while sign == b",":
             key = _KEY.match(self._body, self._position)
             begin = key.end() if key else self._position
-            if key and key[1] == b"batch" and self._body[begin : begin + 1] == b"[":
+            if key and key[1] == self._form.list_name and self._body[begin : begin + 1] == b"[":
                 self._position = begin + 1
                 batch.events = self._cut_events()
                 begin = self._position
             sign = self._skip_value(closes=b"}")
-            if key and key[1] != b"batch":
+            if key and key[1] != self._form.list_name:
                 batch.members[key[1]] = self._body[begin : self._position - 1].strip()
         if self._body[self._position :].strip():
             raise UnreadableBody(f"Something follows the JSON object (byte {self._position}).")
@@ -93,7 +107,7 @@ class _Cutter:
             sign = self._skip_value(closes=b"]")
             event = self._body[begin : self._position - 1].strip()
             end = self._position
-            if _is_json(event):
+            if is_json(event):
                 return event, sign
         except UnreadableBody:
             event, sign, end = b"", b"", len(self._body)
@@ -103,7 +117,7 @@ class _Cutter:
         """Cut an unreadable event without the neighbours that it has swallowed; None if there are none."""
         if self._rescued_bytes > RESCUED_BYTES_MAX:
             return None
-        match = _NEXT_EVENT.search(self._body, begin, end) or _LIST_ENDS.search(self._body, begin, end)
+        match = self._form.next_event.search(self._body, begin, end) or _LIST_ENDS.search(self._body, begin, end)
         if match is None:
             return None
         self._rescued_bytes += end - match.end()
@@ -142,7 +156,7 @@ class _Cutter:
         raise UnreadableBody(f"The body is not JSON, or cut off (byte {position}).")
 
 
-def _is_json(text: bytes) -> bool:
+def is_json(text: bytes) -> bool:
     try:
         _decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -7,14 +7,16 @@ refused events are, and `/debug/mp/collect` tells of them beforehand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
+from msgspec import Raw
 
 from rtaplatform.collect.adapters.adapted_events import AdaptedEvents
 from rtaplatform.collect.adapters.ga4 import adapt_ga4
-from rtaplatform.collect.adapters.ga4_bodies import read_ga4_body
+from rtaplatform.collect.adapters.ga4_bodies import Ga4Body, cut_ga4_body, read_ga4_body
 from rtaplatform.collect.adapters.ga4_validation import describe_refusals
 from rtaplatform.collect.body.envelope import EventBatch, RequestArrival
 from rtaplatform.core.errors import UnreadableBody
@@ -93,7 +95,18 @@ async def _read_batch(parts: Dependencies, body: bytes, charge: LimitCharge) -> 
     Return how many calls stand before the events as well: one, if the request has user properties.
     """
     await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
+    try:
+        read, events = await _list_events(parts, body)
+    except UnreadableBody as error:
+        if error.field == "batch":  # as the list is called elsewhere
+            error.field = "events"
+        raise
+    batch = adapt_ga4(read, events)
+    return batch, len(batch) - len(events)
+
+
+async def _list_events(parts: Dependencies, body: bytes) -> tuple[Ga4Body, Sequence[Raw | bytes]]:
     read = read_ga4_body(body)
-    listed = await parts.collector.read_batch(b'{"batch":%b}' % bytes(read.events))
-    batch = adapt_ga4(read, listed.events)
-    return batch, len(batch) - len(listed)
+    if read is None:
+        return await parts.collector.cut(cut_ga4_body, body)
+    return read, (await parts.collector.read_batch(b'{"batch":%b}' % bytes(read.events))).events

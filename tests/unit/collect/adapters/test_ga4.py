@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.collect.adapters.ga4 import adapt_ga4
-from rtaplatform.collect.adapters.ga4_bodies import read_ga4_body
+from rtaplatform.collect.adapters.ga4_bodies import cut_ga4_body, read_ga4_body
 from rtaplatform.collect.adapters.ga4_validation import VALIDATION_CODES, describe_refusals
 from rtaplatform.collect.body.draft import DraftRefused
 from rtaplatform.collect.body.envelope import EventBatch, draft_batch, read_batch
@@ -41,6 +41,8 @@ EVENTS = st.one_of(
 
 def adapt(body: bytes) -> EventBatch:
     read = read_ga4_body(body)
+    if read is None:
+        return adapt_ga4(*cut_ga4_body(body))
     return adapt_ga4(read, read_batch(b'{"batch":%b}' % bytes(read.events)).events)
 
 
@@ -190,7 +192,28 @@ def test_half_a_surrogate_pair_costs_no_request() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"3", b'{"events": ', b"{}", b'{"events": {}}', b'{"events": null}'])
 def test_a_body_without_a_list_of_events_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        read_ga4_body(body)
+        adapt(body)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"name": "b", "params": {"n": NaN}}', b'{"name": "b\x01"}', b'{"name": "b\xff"}', b'{"name": "b",}',
+        b'{"name": "b"', b'{"name": "b}', b'{"params": {"a": [1}, "name": "b"}',
+    ],
+)  # fmt: skip
+def test_an_event_that_cannot_be_read_costs_no_other(bad: bytes) -> None:
+    listed = b'[{"name": "a"}, %b, {"name": "c", "params": {}}]' % bad
+    body = b'{"client_id": "1.2", "device": {"category": "mobile"}, "events": %b, "user_id": "u"}' % listed
+    ready, refused = run_steps(draft_batch(adapt(body), "demo", arrival()), {})
+    assert [(draft.values["event"], draft.values["userId"]) for draft in ready] == [("a", "u"), ("c", "u")]
+    assert [one.index for one in refused] == [1]
+
+
+def test_another_member_that_cannot_be_read_is_left_out() -> None:
+    body = b'{"client_id": "1.2", "consent": {"a": NaN}, "events": [{"name": "a"}], "user_id": "u"}'
+    ready, refused = run_steps(draft_batch(adapt(body), "demo", arrival()), {})
+    assert ([draft.values["userId"] for draft in ready], refused) == (["u"], [])
 
 
 @given(st.dictionaries(MEMBERS, VALUES), st.lists(EVENTS, max_size=4))
@@ -230,6 +253,8 @@ def test_refusals_are_told_with_the_paths_of_the_request_and_each_once() -> None
 @pytest.mark.parametrize("name", ["client_id", "app_instance_id", "user_id", "timestamp_micros"])
 def test_what_each_event_repeats_is_bounded(name: str) -> None:
     """Else a body of megabytes becomes gigabytes: 5,000 events with an id of 4 MB."""
-    with pytest.raises(UnreadableBody) as refused:
-        read_ga4_body(json.dumps({name: "x" * 3_000, "events": [{}]}).encode())
-    assert refused.value.field == name
+    body = json.dumps({name: "x" * 3_000, "events": [{}]}).encode()
+    for sent in (body, body.replace(b"{}", b"{NaN}")):
+        with pytest.raises(UnreadableBody) as refused:
+            adapt(sent)
+        assert refused.value.field == name

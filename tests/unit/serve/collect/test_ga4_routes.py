@@ -95,6 +95,20 @@ async def test_a_body_that_cannot_be_read_is_refused_and_kept(site: Collecting) 
     assert (await site.post({"client_id": "1.2"})).json["field"] == "events"
 
 
+async def test_an_event_that_cannot_be_read_is_refused_alone(site: Collecting) -> None:
+    body = b'{"client_id": "1.2", "events": [{"name": "a"}, {"name": "b", "params": {"n": NaN}}, {"name": "c"}]}'
+    assert (await site.post(body)).status == 204
+    assert [record["event"] for record in site.log.values] == ["a", "c"]
+    assert [refused.reason.value for _, refused in site.letters.kept] == ["not_json"]
+    [told] = (await site.post(body, "/debug/mp/collect")).json["validationMessages"]
+    assert told["fieldPath"] == "events[1]"
+
+
+async def test_too_many_events_are_told_by_the_name_of_their_list(site: Collecting) -> None:
+    reply = await site.post({"client_id": "1.2", "events": [{"name": "a"}] * 5_001})
+    assert (reply.status, reply.json["field"], reply.json["allowed"]) == (400, "events", {"maxItems": 5_000})
+
+
 async def test_what_is_left_out_is_counted(site: Collecting) -> None:
     before = count_signal("left_out", protocol="ga4")
     await site.post({**REQUEST, "events": [{"name": "session_start"}, {"name": "first_visit"}, PURCHASE]})
