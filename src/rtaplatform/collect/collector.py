@@ -90,7 +90,7 @@ class Collector:
         return await self.cut(read_broken_batch, body) if batch is None else batch
 
     async def cut(self, cut: Callable[[bytes], CutBody], body: bytes) -> CutBody:
-        """CutBody a body that is not JSON, in a thread, one at a time. Raises what `cut` raises."""
+        """Cut a body that is not JSON, in a thread, one at a time. Raises what `cut` raises."""
         async with self._cutting:
             return await asyncio.to_thread(cut, body)
 

@@ -103,11 +103,12 @@ class LiveSocket:
         message: Any = await self._socket.receive()
         if message["type"] != "websocket.receive":
             raise SocketGone
-        content = message.get("text") or message.get("bytes") or b""
+        text: str | None = message.get("text")
+        content: bytes = message.get("bytes") or b"" if text is None else text.encode(errors="surrogatepass")
         if len(content) > MESSAGE_BYTES_MAX:
             detail = f"A message has at most {MESSAGE_BYTES_MAX} bytes."
             await end_by(self._line, TOO_LARGE, InvalidParameter(detail, hint="Subscribe to less at once."))
-        return content if isinstance(content, str) else content.decode(errors="replace")
+        return content.decode(errors="replace") if text is None else text
 
     async def _subscribe(self, message: Subscribe | SubscribeFeed, group: asyncio.TaskGroup) -> None:
         if len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
@@ -198,7 +199,7 @@ class LiveSocket:
             await end_by(self._line, LIMIT, self.seat.problem)
         if self._now() - self._heard_at >= SILENCE_S_MAX:
             self._line.note_silence()
-            await self._line.end(SILENT)
+            await self._line.end(SILENT, make_bye())
         if is_old and self._admission.ticket is not None:
             await end_by(self._line, KEY, Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET))
         if is_old:

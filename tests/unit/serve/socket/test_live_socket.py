@@ -123,6 +123,7 @@ async def test_heartbeats_want_an_answer(monkeypatch: pytest.MonkeyPatch, site: 
     for _ in range(40):
         await alive.next("heartbeat")
         alive.say(type="pong")
+    assert (await silent.next("bye"))["retry_seconds"] >= 1
     assert await silent.end() == 4408
     assert not alive.task.done()
     await alive.leave()
@@ -135,9 +136,10 @@ async def test_a_client_that_takes_nothing_is_cut() -> None:
     assert site.hub.connections == 0
 
 
-async def test_a_message_over_the_limit_ends_the_socket(site: Site) -> None:
+@pytest.mark.parametrize("text", [" " * (64 * 1024 + 1), "é" * (32 * 1024 + 1)])
+async def test_a_message_over_the_limit_ends_the_socket(site: Site, text: str) -> None:
     socket = Socket(site.app)
-    socket.say_raw(" " * (64 * 1024 + 1))
+    socket.say_raw(text)
     assert (await socket.next("error"))["id"] == ""
     assert (await socket.next("bye"))["retry_seconds"] >= 1
     assert await socket.end() == 1009
