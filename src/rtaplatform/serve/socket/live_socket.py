@@ -148,13 +148,18 @@ class LiveSocket:
 
     async def _check(self, message: Subscribe) -> None:
         """Plan the queries, and charge them to the key's limit. Raises what is wrong with them."""
-        engine, reads = self._services.engine, 0
+        engine, project, reads = self._services.engine, self._access.project, 0
         for number, query in enumerate(message.queries):
             try:
-                reads += (await engine.check(self._access.project, [query])).reads
+                reads += (await engine.check(project, [query])).reads
             except InvalidParameter as error:
                 error.field = message.name_field(number, error.field)
                 raise
+        try:
+            await engine.check(project, message.queries)
+        except InvalidParameter as error:
+            error.field = "query"  # the list as a whole
+            raise
         await take(self._socket, READ, self._access, max(1, reads - len(message.queries) + 1))
 
     async def _follow(self, message: Subscribe) -> None:

@@ -116,6 +116,14 @@ async def test_a_wrong_message_is_answered_and_the_socket_goes_on(
     await socket.leave()
 
 
+async def test_a_list_that_is_too_large_is_named_as_it_was_sent(site: Site) -> None:
+    socket, large = Socket(site.app), {"from": "-24h", "interval": "minute", "breakdown": ["source"], "limit": 60}
+    socket.subscribe("x", [{**large, "metric": name} for name in ("events", "page_views", "product_views")])
+    problem = (await socket.next("error"))["problem"]
+    assert (problem["status"], problem["field"]) == (422, "query")
+    await socket.leave()
+
+
 async def test_heartbeats_want_an_answer(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     monkeypatch.setattr(live_socket, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(live_socket, "SILENCE_S_MAX", 0.5)
