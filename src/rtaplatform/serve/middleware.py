@@ -80,7 +80,8 @@ class _Exchange:
         self._app, self._parts, self._receive, self._send = app, parts, receive, send
         path = decode_path(scope.get("raw_path") or b"", scope["path"])
         self._is_head = scope["method"] == "HEAD" and path.rstrip("/") not in _ENDLESS
-        self._scope: Any = {**scope, "path": path, "method": "GET" if self._is_head else scope["method"]}
+        scope.update(path=path, method="GET" if self._is_head else scope["method"])
+        self._scope = scope
         self._path, self._headers = path, scope["headers"]
         self._origin = _find(self._headers, b"origin")
         self._is_collecting, self._is_querying = is_collecting(path), cors.is_querying(path)

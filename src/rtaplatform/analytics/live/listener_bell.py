@@ -14,17 +14,24 @@ CLOCK_S = 0.001  # a timer may be early by the resolution of the clock
 class ListenerBell:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._is_rung = asyncio.Event()
-        self._is_rung.set()  # whoever has just joined looks first
+        self._is_rung = True  # whoever has just joined looks first
+        self._waiter: asyncio.Future[None] | None = None  # an asyncio.Event takes a kilobyte more
         self._alarm: asyncio.TimerHandle | None = None
 
     def ring(self) -> None:
-        self._is_rung.set()
+        self._is_rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def wait(self) -> None:
         """Wait until somebody rings, or has rung since the last wait."""
-        await self._is_rung.wait()
-        self._is_rung.clear()
+        if not self._is_rung:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._is_rung = False
 
     def set_alarm(self, at_s: float) -> None:
         """Ring just after this time of the event loop. Replaces an earlier alarm."""

@@ -60,6 +60,7 @@ class Deadlines:
             return result
         finally:
             del self._waits[wait]
+            del wait, task  # an error's frames would keep the task, and the task keeps its error
 
     def expire(self, task: asyncio.Task[Any]) -> None:
         """End the waits of this task now."""

@@ -20,7 +20,10 @@ class ServerChannel:
         return await self._receive()
 
     async def send(self, message: Any) -> None:
-        await self._send(message)
+        """Send a message, and take its text out: the server has its own copy, and the client may take long."""
+        sending = self._send({**message})
+        message.pop("text", None)
+        await sending
 
     def release(self) -> None:
         """Let go of the server's functions."""

@@ -81,9 +81,11 @@ class EventStream(ASGIResponse):
                 with suppress(TimeoutError, OSError):
                     sender.result()
         finally:
-            for task in (sender, disconnect):
-                task.cancel()
+            sender.cancel()
+            disconnect.cancel()
             await asyncio.gather(sender, disconnect, return_exceptions=True)
+            # An error's frames keep this one. Without its tasks there is no cycle that waits for the garbage collector.
+            del sender, disconnect
 
     async def _send_all(self, send: Send) -> None:
         async for chunk in self.chunks:

@@ -21,6 +21,7 @@ from litestar import WebSocket
 from litestar.exceptions import HTTPException
 
 from rtaplatform.analytics.live.hub import LiveSeat
+from rtaplatform.analytics.live.listener_bell import ListenerBell
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import take
@@ -63,9 +64,9 @@ class LiveSocket:
         self._services = require_query_services(self._parts)
         self._now = asyncio.get_running_loop().time
         self._heard_at = self._now()
-        self._woken = asyncio.Event()
+        self._woken = ListenerBell()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
-        self.seat = LiveSeat(access.key_id, "websocket", self._woken.set)
+        self.seat = LiveSeat(access.key_id, "websocket", self._woken.ring)
 
     async def run(self, build: str) -> None:
         """Serve until the socket ends. Raises ExceptionGroup for a bug."""
@@ -195,7 +196,6 @@ class LiveSocket:
                 await self._woken.wait()
         except TimeoutError:
             return
-        self._woken.clear()
 
     async def _end_if_over(self, *, is_old: bool) -> None:
         if self._services.hub.is_closing:

@@ -20,7 +20,7 @@ from rtaplatform.serve.connections.deadlines import Deadlines
 END_SECONDS_MAX = 1.0
 CUT_SECONDS_MAX = 1.0  # where there is no guard, the socket ends without a cut
 SEND_SECONDS_MIN = 5.0  # for who has waited long for room
-COPIES = 2  # of a message, while it is sent: our own, and the server's
+COPIES = 2  # of a message, while it is sent: ours until the server has its own, then that and its frame
 
 SendMessage = Callable[[Any], Awaitable[None]]
 
@@ -135,16 +135,20 @@ class SocketLine:
             self._is_over = True
         return True
 
-    async def _send_text(self, text: str) -> None:
-        if not await self._takes(text):
+    def _send_text(self, text: str) -> Awaitable[None]:
+        # No frame that waits holds the text: the channel drops it as soon as the server has its own copy.
+        return self._send_message({"type": "websocket.send", "text": text})
+
+    async def _send_message(self, message: dict[str, str]) -> None:
+        if not await self._takes(message):
             await self._give_up_and_wait()
 
-    async def _takes(self, text: str) -> bool:
+    async def _takes(self, message: dict[str, str]) -> bool:
         """Whether the client takes this message in time. Raises SocketGone."""
         try:
             limit_s = self._deadlines.seconds_max
             seconds_max = max(limit_s - self._waited_s, min(SEND_SECONDS_MIN, limit_s))
-            await self._deadlines.keep(self._send({"type": "websocket.send", "text": text}), seconds_max)
+            await self._deadlines.keep(self._send(message), seconds_max)
         except TimeoutError:
             return False
         except (OSError, RuntimeError):

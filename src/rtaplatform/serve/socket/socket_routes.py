@@ -50,6 +50,8 @@ async def serve_live_socket(socket: AnySocket) -> None:
             await end_by(line, INTERNAL, error)
     except SocketGone as end:
         forget_frames(end)
+    finally:
+        del socket.receive, socket.send  # through them it refers to itself, and would wait for the garbage collector
 
 
 route_handlers: list[BaseRouteHandler] = [serve_live_socket]

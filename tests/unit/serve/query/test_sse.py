@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -33,3 +35,27 @@ async def test_the_server_keeps_little_of_a_large_chunk(size: int) -> None:
     assert (b"".join(pieces), end) == (chunk[:size], b"")
     assert len(pieces) == 1 or PIECES_OF_A_SERVER * max(map(len, pieces)) <= KEPT_BYTES_MAX
     assert max(map(len, pieces)) <= max(SMALL_PIECE_BYTES, min(size, PIECE_BYTES))
+
+
+async def test_a_stream_whose_client_takes_nothing_is_let_go_at_once() -> None:
+    """Else its messages, and the server's part of it, would stay until the garbage collector runs."""
+
+    async def make_chunks() -> AsyncGenerator[bytes, None]:
+        yield b"news"
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def close() -> None: ...
+
+    stream = EventStream(make_chunks(), close, Deadlines(0.01, look_seconds=0.01))
+    kept = weakref.ref(stream.chunks)
+    gc.disable()
+    try:
+        await stream({}, asyncio.Event().wait, send)  # type: ignore[arg-type]
+        del stream
+        await asyncio.sleep(0)
+        assert kept() is None
+    finally:
+        gc.enable()

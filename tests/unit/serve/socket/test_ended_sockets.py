@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from litestar import WebSocket
 
 from rtaplatform.serve.connections.connection_guard import Peer
 from rtaplatform.serve.socket import live_socket, socket_line
@@ -97,7 +98,7 @@ async def test_an_ended_socket_leaves_nothing_to_the_garbage_collector(
     del server
     await asyncio.sleep(0.05)  # tasks that were cancelled end
     assert known() is None
-    assert [thing for thing in gc.get_objects() if isinstance(thing, LiveSocket | SocketLine)] == []
+    assert [thing for thing in gc.get_objects() if isinstance(thing, LiveSocket | SocketLine | WebSocket)] == []
 
 
 async def test_a_client_that_is_given_up_is_cut_before_the_server_may_close(monkeypatch: pytest.MonkeyPatch) -> None:
