@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from rtaplatform.simulate.oracle.oracle_caps import REST, OracleSeats, find_faults
-from rtaplatform.simulate.oracle.origins.oracle_traits import TraitCell, TraitNumbers
+from rtaplatform.simulate.oracle.origins.oracle_traits import OracleRange, TraitCell, TraitNumbers
 
 CellName = tuple[str, str, str, int]  # project, rollup, kind, start
 SketchName = tuple[str, str, int, str, str]
+TraitBucket = tuple[str, int, str]  # kind, start, trait
 Values = tuple[str, ...]
 _ByValues = Mapping[Values, Mapping[str, int]]
 _KINDS = {"hour": "h", "day": "d"}
@@ -79,7 +80,7 @@ def wrong_persons(
     truth: TraitNumbers,
     tolerance: float,
 ) -> Iterable[str]:
-    """Sketches. Somebody whose link came late may be in one with both ids, so one who is certain may count twice."""
+    """Each sketch is in the range of its certain persons and of all that is open; nobody is missing in all of them."""
     certain = {(kind, start, trait, _stored(value)): ids for (kind, start, trait, value), ids in truth.persons.items()}
     held = {
         (kind, who[2], who[3].removeprefix("user."), who[4]): n
@@ -88,15 +89,30 @@ def wrong_persons(
         if who[0] == project and who[3].startswith("user.") and who[1] == short
     }
     slack = 2 if tolerance else 0
+    held_in: dict[TraitBucket, dict[str, int]] = defaultdict(dict)
     for name in sorted(held.keys() | certain.keys()):
-        kind, start, trait, _value = name
-        left_out = f"left_out{_US}user.{trait}"
-        if name not in held and cells.get((project, "persons", _KINDS[kind], start), {}).get(left_out):
+        bucket, value = name[:3], name[3]
+        if name not in held and _is_left_out(cells, project, bucket):
             continue
-        least = len(certain.get(name, ()))
-        most = 2 * least + len(truth.open_persons.get((kind, start, trait), ()))
-        if not least * (1 - tolerance) - slack <= held.get(name, 0) <= most * (1 + tolerance) + slack:
-            yield f"persons {project} {name}: {held.get(name, 0)} instead of {least} to {most}"
+        held_in[bucket][value] = got = held.get(name, 0)
+        least, most = certain.get(name, OracleRange())
+        most += truth.open_persons.get(bucket, OracleRange()).most
+        if not least * (1 - tolerance) - slack <= got <= most * (1 + tolerance) + slack:
+            yield f"persons {project} {name}: {got} instead of {least} to {most}"
+    least_in = {bucket: of.least for bucket, of in truth.open_persons.items()}
+    for name, of in certain.items():
+        if name[:3] in least_in:
+            least_in[name[:3]] += of.least
+    for bucket, least in least_in.items():
+        got = sum(held_in[bucket].values())
+        if got < least * (1 - tolerance) - slack * len(held_in[bucket]) and not _is_left_out(cells, project, bucket):
+            yield f"persons {project} {bucket}: {got} in all values together, and there are {least}"
+
+
+def _is_left_out(cells: Mapping[CellName, Mapping[str, int]], project: str, bucket: TraitBucket) -> bool:
+    """Whether a value of this trait may be without a sketch, as the bucket says itself."""
+    kind, start, trait = bucket
+    return bool(cells.get((project, "persons", _KINDS[kind], start), {}).get(f"left_out{_US}user.{trait}"))
 
 
 def _by_values(fields: Mapping[str, int], prefix: str) -> dict[Values, dict[str, int]]:

@@ -18,7 +18,7 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
 from rtaplatform.simulate.shop.records import SimulatedRecord, write_time
 from tests.comparison import Totals, expected
-from tests.comparison_of_traits import is_of_traits, wrong_cells
+from tests.comparison_of_traits import is_of_traits, wrong_cells, wrong_persons
 from tests.simulation.home import PROJECTS, RULES
 from tests.simulation.persons import Witness, differing, key_of, values_in
 from tests.simulation.world import START_MS, World
@@ -67,6 +67,7 @@ class PeopleWitness(Witness):
         wanted, traits, wrong, seats = totals.cells, totals.traits, list[str](), OracleSeats()
         for slug, of in traits.items():
             wrong += wrong_cells(found.cells, slug, of, seats)
+            wrong += wrong_persons(found.persons, found.cells, slug, of, 0.0)
         for name in sorted(wanted.keys() | found.cells.keys()):
             if is_of_traits(traits, name[0], name[1]):
                 continue

@@ -10,7 +10,9 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import make_field
 from rtaplatform.process.fold.person_state import TOKEN_BYTES
 from rtaplatform.process.people.person_value import KnownTrait, Person, decode_value
-from tests.simulation.declaring_site import AT_MS, DeclaringSite
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
+from tests.comparison import differences, expected, held_in_memory
+from tests.simulation.declaring_site import AT_MS, WEB, DeclaringSite
 from tests.simulation.persons import key_of
 from tests.simulation.traits_world import PLANTS, TraitsWorld
 
@@ -35,6 +37,13 @@ class TraitSite(DeclaringSite):
     def visitors(self, trait: str) -> dict[str, int]:
         sketches = self.store.shards[0].totals.sketches.items()
         return {key.value: len(ids) for key, ids in sketches if (key.dimension, key.kind) == (f"user.{trait}", "d")}
+
+    def differences(self) -> list[str]:
+        """From what the oracle says."""
+        project = self.store.read_projects(0, ["demo"])["demo"]
+        records = [ConsumedRecord(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in self.broker.records[WEB]]
+        rules = {"zone": project.zone, "currency": project.currency, "user_traits": project.user_traits}
+        return differences(held_in_memory(self.store), expected(recount(records, projects={"demo": rules})))
 
     def stored(self, space: str, text: str) -> bytes:
         return self.store.shards[0].totals.persons[("demo", key_of((space, text)))][TOKEN_BYTES:]
@@ -91,6 +100,20 @@ def test_a_link_makes_the_traits_those_of_the_united_person() -> None:
     site.count()
     assert site.by("plan") == {"free": 4, "": 1, "pro": 2}
     assert [trait.text for trait in site.known()] == ["pro"]
+
+
+@pytest.mark.parametrize("cut_after", [(), (1,), (2,), (1, 2), (1, 2, 3)])
+def test_who_has_two_ids_is_one_visitor_by_trait_wherever_the_batch_is_cut(cut_after: tuple[int, ...]) -> None:
+    site = TraitSite("plan")
+    events: list[dict[str, Any]] = [{"anonymousId": "a"}, {"anonymousId": "a", "userId": "u"}, {"userId": "u"}]
+    for number, ids in enumerate(events, start=1):
+        site.send(**ids)
+        if number in cut_after:
+            site.count()
+    site.send(anonymousId="b", userId="u", later_ms=-1_000)  # the id that was seen first is another one now
+    site.count()
+    assert site.visitors("plan") == {"": 2 if cut_after else 1}
+    assert site.differences() == []
 
 
 def test_orders_and_refunds_count_by_trait_and_a_repeated_order_adds_nothing() -> None:

@@ -7,13 +7,14 @@ The others are read from several partitions, whose order nobody knows: of them o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from rtaplatform.process.decode.commerce import EventCommerce
 from rtaplatform.process.decode.declared import DeclaredValues
 from rtaplatform.process.decode.fast import DecodedEvent
-from rtaplatform.process.fold.person_state import PersonKey
+from rtaplatform.process.fold.person_state import PersonKey, PersonNames
 from rtaplatform.process.people.known_traits import TraitReading
 from rtaplatform.process.people.people_fold import PeopleBatch
 from rtaplatform.process.people.person_value import KnownTrait
@@ -115,6 +116,16 @@ class CountedByTheEndOfTheBatch(PlantedTraits):
             return super().read(together)
 
 
+class VisitorsKeepTheirOldIds(PlantedTraits):
+    """Who had another id before is one more visitor of each bucket, long after the link."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def settle(self, orders: Sequence[tuple[DecodedEvent, EventCommerce]] = ()) -> PersonNames:
+            names = super().settle(orders)
+            names.canonical.clear()
+            return names
+
+
 PLANTS: tuple[type[PlantedTraits], ...] = (
-    OlderTraitIsKept, LastReadTraitWins, LinkLeavesTheTraits, CountedByTheEndOfTheBatch,
+    OlderTraitIsKept, LastReadTraitWins, LinkLeavesTheTraits, CountedByTheEndOfTheBatch, VisitorsKeepTheirOldIds,
 )  # fmt: skip

@@ -2,6 +2,9 @@
 
 It is exact where all events of a person are in one partition, whatever partitions are mixed. Of other persons only the
 number of events is known: which of two partitions was read first is not for the oracle to say.
+
+How many ids a sketch holds is a range. A person is in it at least once, however many ids they have: with all events in
+one batch they have one. Each event adds one id, so they are in it no more often than it has events of theirs.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-OracleId = tuple[str, str]
+from rtaplatform.simulate.oracle.origins.oracle_canonical import OracleId, list_counted_ids
+
 TraitCell = tuple[str, str, int]
 """rollup, kind, start"""
 TraitCells = dict[TraitCell, dict[tuple[str, ...], dict[str, int]]]
@@ -35,6 +39,13 @@ class OracleTraitEvent(NamedTuple):
     lasting: Collection[tuple[str, int]]
 
 
+class OracleRange(NamedTuple):
+    """How many ids there may be."""
+
+    least: int = 0
+    most: int = 0
+
+
 def read_traits(data: Mapping[str, Any], names: Iterable[str], show: Callable[[Any], str]) -> dict[str, str]:
     """Return those of these traits that an identify call names. Those at the root override those in the context."""
     if data.get("type") != "identify":
@@ -50,14 +61,15 @@ def read_traits(data: Mapping[str, Any], names: Iterable[str], show: Callable[[A
 class TraitNumbers:
     """`cells`: what is certain, by value. `open_events`: by bucket, events of which only the number is certain.
 
-    `persons` and `open_persons`: ids, by kind, start, trait and value, or by kind, start and trait.
+    `persons`: those who are certain, by kind, start, trait and value. `open_persons`: the others, by kind, start and
+    trait. Each of these has at least one of the values, and in each value as many ids as all of their events allow.
     """
 
     cells: TraitCells = field(default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int))))
     bots: TraitCells = field(default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int))))
     open_events: dict[TraitCell, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
-    persons: dict[tuple[str, int, str, str], set[OracleId]] = field(default_factory=lambda: defaultdict(set))
-    open_persons: dict[tuple[str, int, str], set[OracleId]] = field(default_factory=lambda: defaultdict(set))
+    persons: dict[tuple[str, int, str, str], OracleRange] = field(default_factory=lambda: defaultdict(OracleRange))
+    open_persons: dict[tuple[str, int, str], OracleRange] = field(default_factory=lambda: defaultdict(OracleRange))
 
 
 @dataclass
@@ -81,13 +93,15 @@ class TraitTruth:
             if len({event.place for event in events}) == 1 and not group & self.erased and _has_one_user_each(events):
                 self._count_certain(truth, events)
             else:
-                self._count_open(truth, events)
+                self._count_open(truth, events, group)
         return truth
 
-    def _count_certain(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent]) -> None:
+    def _count_certain(self, truth: TraitNumbers, events: Sequence[OracleTraitEvent]) -> None:
+        sketches: dict[tuple[str, int, str, str], list[Collection[OracleId]]] = defaultdict(list)
         traits: dict[OracleId, dict[str, tuple[int, str]]] = defaultdict(dict)
         owner: dict[OracleId, OracleId] = {}
-        for event in events:
+        counted_ids = list_counted_ids((event.ids, event.time) for event in events)
+        for event, ids in zip(events, counted_ids, strict=True):
             person = event.ids[0]
             if len(event.ids) == 2 and event.ids[1] not in owner:
                 owner[event.ids[1]] = person
@@ -98,9 +112,12 @@ class TraitTruth:
             _count(truth.cells, event, values)
             for kind, start in event.lasting:
                 for name, value in values.items() if kind != "minute" else ():
-                    truth.persons[kind, start, name, value].add(person)
+                    sketches[kind, start, name, value].append(ids)
+        for sketch, ids_of_events in sketches.items():
+            truth.persons[sketch] = _add_person(truth.persons[sketch], ids_of_events)
 
-    def _count_open(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent]) -> None:
+    def _count_open(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent], group: frozenset[OracleId]) -> None:
+        sketches: dict[tuple[str, int, str], list[Collection[OracleId]]] = defaultdict(list)
         for event in events:
             for kind, start in event.buckets:
                 for name in self.names if kind != "minute" else ():
@@ -110,7 +127,15 @@ class TraitTruth:
                             cell[measure] += n
             for kind, start in event.lasting:
                 for name in self.names if kind != "minute" else ():
-                    truth.open_persons[kind, start, name] |= set(event.ids)
+                    sketches[kind, start, name].append(group)
+        for sketch, ids_of_events in sketches.items():
+            truth.open_persons[sketch] = _add_person(truth.open_persons[sketch], ids_of_events)
+
+
+def _add_person(others: OracleRange, ids_of_events: Sequence[Collection[OracleId]]) -> OracleRange:
+    """Count one person more, of whose events each adds one of these ids."""
+    all_ids = set[OracleId]().union(*ids_of_events)
+    return OracleRange(others.least + 1, others.most + min(len(all_ids), len(ids_of_events)))
 
 
 def _learn(traits: dict[str, tuple[int, str]], more: Mapping[str, tuple[int, str]]) -> None:
