@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
-from rtaplatform.cli.http_server import make_server
 from rtaplatform.cli.listener import open_listener, reserve_files
 from rtaplatform.settings import ApiHalf
 
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 STOP_SECONDS_MAX = 8.0
 DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # includes closing what is open
 DEAD_CODE = 1
+# Read by the server's own allocator when it is loaded. One arena, and large blocks without a spare page: 500 clients
+# that read nothing take 3 MB less.
+ALLOCATOR_OPTIONS = ("_RJEM_MALLOC_CONF", "narenas:1,cache_oblivious:false")
 FINISH_SECONDS_MAX = 5.0  # then requests still in progress are answered with 503, or closed
 
 
@@ -63,6 +65,7 @@ def command(
     from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, ProfilesSettings, WorkerSettings
     from rtaplatform.wiring.api import build_api
 
+    os.environ.setdefault(*ALLOCATOR_OPTIONS)
     if os.environ.get("RTA_SUPERVISED"):
         die_with_parent()
     telemetry.configure_logging()
@@ -126,6 +129,7 @@ async def _serve(
 ) -> None:
     """Serve until told to stop."""
     from rtaplatform import telemetry
+    from rtaplatform.cli.http_server import make_server  # loads Granian, which reads ALLOCATOR_OPTIONS
 
     log = telemetry.make_logger("api")
     server = make_server(make_app(), listener, parts.bounds.guard.connections_max)

@@ -18,7 +18,7 @@ BODY_WAIT_SECONDS = 10.0  # a large body waits so long for room: as long as for 
 ANSWER_WAIT_SECONDS = 1.0
 ANSWERS_WAITING_MAX = 4  # each is in memory already
 STALLED_SECONDS_MAX = 20.0  # for a piece of a response, however small its client's window is
-MESSAGES_BYTES_MAX = 8 << 20  # of sockets: the server takes a message whole, however slowly its client reads it
+MESSAGES_BYTES_MAX = 6 << 20  # of sockets: the server takes a message whole, however slowly its client reads it
 MESSAGE_WAIT_SECONDS = 20.0
 
 
