@@ -49,7 +49,7 @@ def main() -> None:
     options = arguments.parse_args()
     with open(options.ready_file) as file:
         ready = json.load(file)
-    post(ready, rows(ROWS))
+    post(ready, make_rows(ROWS))
     for name, over_http, alone in (("read", read_over_http, read_alone), ("patch", patch_over_http, patch_alone)):
         ours = load(partial(over_http, ready), options.clients, options.seconds)
         theirs = load(partial(alone, ready), options.clients, options.seconds)
@@ -66,16 +66,16 @@ def load(make: Callable[[], Callable[[int], None]], clients: int, seconds: float
 
     def run(mine: list[float]) -> None:
         call, chance = make(), random.Random()
-        while (begun := time.perf_counter()) < ends:
+        while (started_at := time.perf_counter()) < ends:
             call(chance.randrange(ROWS))
-            mine.append(time.perf_counter() - begun)
+            mine.append(time.perf_counter() - started_at)
 
     threads = [threading.Thread(target=run, args=(mine,)) for mine in took]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    all_ms = sorted(one * 1_000 for mine in took for one in mine)
+    all_ms = sorted(seconds_taken * 1_000 for mine in took for seconds_taken in mine)
     return Figures(len(all_ms) / seconds, all_ms[len(all_ms) // 2], all_ms[int(len(all_ms) * 0.99)])
 
 
@@ -127,11 +127,11 @@ def patch_alone(ready: dict[str, Any]) -> Callable[[int], None]:
 
 def measure_import(ready: dict[str, Any], count: int) -> None:
     for what in ("new", "the same again", "changed"):
-        before, watch = memory_mb(ready), Watch(ready)
-        begun = time.perf_counter()
-        said = post(ready, rows(count, brand="B" if what == "changed" else "A"))
-        took = time.perf_counter() - begun
-        counts = {name: said[name] for name in ("created", "updated", "unchanged", "failed")}
+        before, watch = measure_memory_mb(ready), Watch(ready)
+        started_at = time.perf_counter()
+        report = post(ready, make_rows(count, brand="B" if what == "changed" else "A"))
+        took = time.perf_counter() - started_at
+        counts = {name: report[name] for name in ("created", "updated", "unchanged", "failed")}
         print(
             f"import of {count:,} products, {what}: {took:.1f} s, {count / took:,.0f}/s, "
             f"the API grew by {watch.end() - before:.0f} MB, {counts}"
@@ -148,7 +148,7 @@ class Watch:
 
     def _run(self, ready: dict[str, Any]) -> None:
         while not self._is_done.wait(0.1):
-            self._most = max(self._most, memory_mb(ready))
+            self._most = max(self._most, measure_memory_mb(ready))
 
     def end(self) -> float:
         self._is_done.set()
@@ -156,18 +156,21 @@ class Watch:
         return self._most
 
 
-def memory_mb(ready: dict[str, Any]) -> float:
+def measure_memory_mb(ready: dict[str, Any]) -> float:
     port = urllib.parse.urlsplit(ready["url"]).port
     for process in psutil.process_iter(["pid"]):
         try:
-            if any(one.laddr.port == port and one.status == "LISTEN" for one in process.net_connections("tcp")):
+            if any(
+                connection.laddr.port == port and connection.status == "LISTEN"
+                for connection in process.net_connections("tcp")
+            ):
                 return float(process.memory_info().rss) / 1e6
         except psutil.Error:
             continue
     raise SystemExit("The API's process was not found; run this on its machine.")
 
 
-def rows(count: int, brand: str = "A") -> Iterator[bytes]:
+def make_rows(count: int, brand: str = "A") -> Iterator[bytes]:
     for start in range(0, count, 1_000):
         lines = (
             {"id": f"{PREFIX}{number}", "name": f"Product {number}", "category": f"C{number % 50}", "brand": brand,
@@ -182,9 +185,9 @@ def post(ready: dict[str, Any], body: Iterator[bytes]) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {ready['admin_key']}", "Content-Type": "application/x-ndjson"}
     connection.request("POST", "/v1/products/import", body, headers)
     answer = connection.getresponse()
-    said: dict[str, Any] = json.loads(answer.read())
-    assert answer.status == 200, said
-    return said
+    report: dict[str, Any] = json.loads(answer.read())
+    assert answer.status == 200, report
+    return report
 
 
 def connect(ready: dict[str, Any]) -> http.client.HTTPConnection:
@@ -196,8 +199,8 @@ def ask(connection: http.client.HTTPConnection, ready: dict[str, Any], method: s
     headers = {"Authorization": f"Bearer {ready['admin_key']}", "Content-Type": "application/json"}
     connection.request(method, path, None if body is None else json.dumps(body), headers)
     answer = connection.getresponse()
-    said = answer.read()
-    assert answer.status == 200, said
+    content = answer.read()
+    assert answer.status == 200, content
 
 
 def forget(ready: dict[str, Any]) -> None:

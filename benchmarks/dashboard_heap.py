@@ -19,7 +19,7 @@ from statistics import median
 
 from playwright.sync_api import BrowserContext, CDPSession, Page
 
-from benchmarks.signed_in_browser import read_ready_file, signed_in_browser
+from benchmarks.signed_in_browser import read_ready_file, running_signed_in_browser
 
 PAGES = ("/", "/feed", "/explore?metric=events&breakdown=country&from=-30m", "/engagement", "/?wall=1")
 STEP_S = 30
@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="how long to measure, after two minutes of start")
     arguments = parser.parse_args()
     ready = read_ready_file(arguments.ready_file)
-    with signed_in_browser(ready) as context:
+    with running_signed_in_browser(ready) as context:
         tabs = watch(context, ready["url"], max(2 * ENDS, round(arguments.minutes * 60 / STEP_S)))
     for tab in tabs:
         print(f"{tab.path:55} heap {tab.growth_mb:+.2f} MB to {tab.heap_mb[-1]:.2f}, nodes {tab.more_nodes:+.0f}")

@@ -22,13 +22,13 @@ from typing import Any
 import httpx
 from playwright.sync_api import BrowserContext, Page
 
-from benchmarks.signed_in_browser import read_ready_file, signed_in_browser
+from benchmarks.signed_in_browser import read_ready_file, running_signed_in_browser
 
 P99_S_MAX = 1.0
 SEEN_S_MAX = 60.0
 # The frame after the change: its callbacks run before it is painted, a message that they post runs after.
 WATCH = """() => {
-  window.painted = {};
+  window.handle = {};
   const note = () => requestAnimationFrame(() => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
@@ -70,8 +70,8 @@ class Prober:
     def measure(self, page: Page) -> float:
         """The seconds until the page has painted one more event."""
         accepted_s = self.send()
-        seen = page.wait_for_function("total => painted[total]", arg=str(self._total), timeout=SEEN_S_MAX * 1_000)
-        painted_s: float = seen.json_value()
+        handle = page.wait_for_function("total => painted[total]", arg=str(self._total), timeout=SEEN_S_MAX * 1_000)
+        painted_s: float = handle.json_value()
         return painted_s - accepted_s
 
 
@@ -82,7 +82,7 @@ def main() -> int:
     arguments = parser.parse_args()
     ready = read_ready_file(arguments.ready_file)
     prober = Prober(ready)
-    with signed_in_browser(ready) as context:
+    with running_signed_in_browser(ready) as context:
         page = prober.open_page(context)
         delays_s = []
         for _ in range(arguments.probes):

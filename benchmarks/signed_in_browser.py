@@ -19,7 +19,7 @@ def read_ready_file(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def signed_in_browser(ready: dict[str, Any]) -> Iterator[BrowserContext]:
+def running_signed_in_browser(ready: dict[str, Any]) -> Iterator[BrowserContext]:
     """A tab in the background is as fast as one in front: Chromium would slow it down."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

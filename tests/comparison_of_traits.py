@@ -28,85 +28,93 @@ def is_of_traits(traits: Mapping[str, TraitNumbers], project: str, name: str) ->
     return project in traits and name.startswith("user.")
 
 
-def wrong_cells(
-    found: Mapping[CellName, Mapping[str, int]], project: str, truth: TraitNumbers, seats: OracleSeats
+def find_wrong_cells(
+    actual: Mapping[CellName, Mapping[str, int]], project: str, truth: TraitNumbers, seats: OracleSeats
 ) -> list[str]:
     names = {
         (name[1], kind, name[3])
-        for name in found
+        for name in actual
         for kind, short in _KINDS.items()
         if name[0] == project and name[1].startswith("user.") and name[2] == short
     }
     return [
         f"{project} {cell}: {line}"
         for cell in sorted(names | truth.cells.keys() | truth.bots.keys() | truth.open_events.keys())
-        for line in _wrong_cell(found.get((project, cell[0], _KINDS[cell[1]], cell[2]), {}), cell, truth, seats)
+        for line in _find_wrong_in_cell(
+            actual.get((project, cell[0], _KINDS[cell[1]], cell[2]), {}), cell, truth, seats
+        )
     ]
 
 
-def _wrong_cell(fields: Mapping[str, int], cell: TraitCell, truth: TraitNumbers, seats: OracleSeats) -> Iterable[str]:
+def _find_wrong_in_cell(
+    fields: Mapping[str, int], cell: TraitCell, truth: TraitNumbers, seats: OracleSeats
+) -> Iterable[str]:
     seats_here = seats.count_for(cell[0], cell[1])
     for prefix, certain in (("", truth.cells), (_BOT, truth.bots)):
-        held = _by_values(fields, prefix)
-        true = {tuple(map(_stored, values)): dict(numbers) for values, numbers in certain.get(cell, {}).items()}
+        actual = _group_by_values(fields, prefix)
+        true = {tuple(map(_store_value, values)): dict(numbers) for values, numbers in certain.get(cell, {}).items()}
         still_open = truth.open_events.get(cell, {}) if not prefix else {}
         totals: dict[str, int] = defaultdict(int)
         for numbers in (*true.values(), still_open):
             for measure, n in numbers.items():
                 totals[measure] += n
-        for measure in totals.keys() | {m for numbers in held.values() for m in numbers}:
-            sums = fields.get(prefix + measure, 0), sum(numbers.get(measure, 0) for numbers in held.values())
+        for measure in totals.keys() | {m for numbers in actual.values() for m in numbers}:
+            sums = fields.get(prefix + measure, 0), sum(numbers.get(measure, 0) for numbers in actual.values())
             if sums != (totals[measure], totals[measure]):
                 yield f"{prefix}{measure} is {sums}, in the total and by values, instead of {totals[measure]}"
         if not still_open:
-            yield from find_faults(cell[0], held, true, seats_here)
-        elif not any(REST in values for values in held):
-            yield from _beyond(held, true, still_open["count"])
+            yield from find_faults(cell[0], actual, true, seats_here)
+        elif not any(REST in values for values in actual):
+            yield from _find_beyond(actual, true, still_open["count"])
 
 
-def _beyond(
-    held: Mapping[Values, Mapping[str, int]], true: Mapping[Values, Mapping[str, int]], more: int
+def _find_beyond(
+    actual: Mapping[Values, Mapping[str, int]], true: Mapping[Values, Mapping[str, int]], more: int
 ) -> Iterable[str]:
-    for values in held.keys() | true.keys():
-        got, least = held.get(values, {}).get("count", 0), true.get(values, {}).get("count", 0)
-        if not least <= got <= least + more:
-            yield f"{values}: {got} instead of {least} to {least + more}"
+    for values in actual.keys() | true.keys():
+        number, least = actual.get(values, {}).get("count", 0), true.get(values, {}).get("count", 0)
+        if not least <= number <= least + more:
+            yield f"{values}: {number} instead of {least} to {least + more}"
 
 
-def wrong_persons(
-    found: Mapping[SketchName, int],
+def find_wrong_persons(
+    actual: Mapping[SketchName, int],
     cells: Mapping[CellName, Mapping[str, int]],
     project: str,
     truth: TraitNumbers,
     tolerance: float,
 ) -> Iterable[str]:
     """Each sketch is in the range of its certain persons and of all that is open; nobody is missing in all of them."""
-    certain = {(kind, start, trait, _stored(value)): ids for (kind, start, trait, value), ids in truth.persons.items()}
-    held = {
-        (kind, who[2], who[3].removeprefix("user."), who[4]): n
-        for who, n in found.items()
+    certain = {
+        (kind, start, trait, _store_value(value)): ids for (kind, start, trait, value), ids in truth.persons.items()
+    }
+    counts = {
+        (kind, sketch[2], sketch[3].removeprefix("user."), sketch[4]): n
+        for sketch, n in actual.items()
         for kind, short in _KINDS.items()
-        if who[0] == project and who[3].startswith("user.") and who[1] == short
+        if sketch[0] == project and sketch[3].startswith("user.") and sketch[1] == short
     }
     slack = 2 if tolerance else 0
-    held_in: dict[TraitBucket, dict[str, int]] = defaultdict(dict)
-    for name in sorted(held.keys() | certain.keys()):
+    counts_in: dict[TraitBucket, dict[str, int]] = defaultdict(dict)
+    for name in sorted(counts.keys() | certain.keys()):
         bucket, value = name[:3], name[3]
-        if name not in held and _is_left_out(cells, project, bucket):
+        if name not in counts and _is_left_out(cells, project, bucket):
             continue
-        held_in[bucket][value] = got = held.get(name, 0)
+        counts_in[bucket][value] = number = counts.get(name, 0)
         least, most = certain.get(name, OracleRange())
         most += truth.open_persons.get(bucket, OracleRange()).most
-        if not least * (1 - tolerance) - slack <= got <= most * (1 + tolerance) + slack:
-            yield f"persons {project} {name}: {got} instead of {least} to {most}"
+        if not least * (1 - tolerance) - slack <= number <= most * (1 + tolerance) + slack:
+            yield f"persons {project} {name}: {number} instead of {least} to {most}"
     least_in = {bucket: of.least for bucket, of in truth.open_persons.items()}
     for name, of in certain.items():
         if name[:3] in least_in:
             least_in[name[:3]] += of.least
     for bucket, least in least_in.items():
-        got = sum(held_in[bucket].values())
-        if got < least * (1 - tolerance) - slack * len(held_in[bucket]) and not _is_left_out(cells, project, bucket):
-            yield f"persons {project} {bucket}: {got} in all values together, and there are {least}"
+        number = sum(counts_in[bucket].values())
+        if number < least * (1 - tolerance) - slack * len(counts_in[bucket]) and not _is_left_out(
+            cells, project, bucket
+        ):
+            yield f"persons {project} {bucket}: {number} in all values together, and there are {least}"
 
 
 def _is_left_out(cells: Mapping[CellName, Mapping[str, int]], project: str, bucket: TraitBucket) -> bool:
@@ -115,14 +123,14 @@ def _is_left_out(cells: Mapping[CellName, Mapping[str, int]], project: str, buck
     return bool(cells.get((project, "persons", _KINDS[kind], start), {}).get(f"left_out{_US}user.{trait}"))
 
 
-def _by_values(fields: Mapping[str, int], prefix: str) -> dict[Values, dict[str, int]]:
-    found: dict[Values, dict[str, int]] = defaultdict(dict)
+def _group_by_values(fields: Mapping[str, int], prefix: str) -> dict[Values, dict[str, int]]:
+    measures: dict[Values, dict[str, int]] = defaultdict(dict)
     for name, n in fields.items():
         measure, *values = name.split(_US)
         if values and n and measure.startswith(_BOT) == bool(prefix) and not measure.startswith(("!", "#")):
-            found[tuple(values)][measure.removeprefix(_BOT)] = n
-    return found
+            measures[tuple(values)][measure.removeprefix(_BOT)] = n
+    return measures
 
 
-def _stored(shown: str) -> str:
+def _store_value(shown: str) -> str:
     return "" if shown == "(none)" else shown[1:] if _LIKE_A_MARKER.fullmatch(shown) else shown

@@ -139,27 +139,29 @@ def find_groups() -> list[str]:
         "tidy", "unit", "contract", "web", "compatibility", "simulation", "integration", "acceptance", "browser",
         "attacks", "chaos",
     )  # fmt: skip
-    found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
+    groups = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    return sorted(groups, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
 
 
-def missing_tools(groups: Sequence[str]) -> dict[str, list[Tool]]:
+def list_missing_tools(groups: Sequence[str]) -> dict[str, list[Tool]]:
     """Of each group that cannot run here, what it lacks."""
     lacking = {group: [tool for tool in NEEDS.get(group, ()) if not tool.is_here()] for group in groups}
     return {group: tools for group, tools in lacking.items() if tools}
 
 
-def test(arguments: list[str]) -> int:
+def run_selected(arguments: list[str]) -> int:
     """Run what can run; with paths among the arguments, only these."""
     demands_all = "--all" in arguments
     passed_on = [argument for argument in arguments if argument != "--all"]
     groups = find_groups()
-    missing = missing_tools(groups)
+    missing = list_missing_tools(groups)
     if demands_all and missing:
         _tell_missing(missing)
         return EXIT_MISSING
     code = (
-        _pytest(*passed_on) if _names_a_path(passed_on) else _run([g for g in groups if g not in missing], *passed_on)
+        _run_pytest(*passed_on)
+        if _names_a_path(passed_on)
+        else _run([g for g in groups if g not in missing], *passed_on)
     )
     if missing and not _names_a_path(passed_on):
         _tell_missing(missing)
@@ -203,7 +205,7 @@ def _run(groups: Sequence[str], *arguments: str) -> int:
     """Pytest's exit code: of what failed, if anything did; "no test" only where no part had one."""
     codes = []
     for part in plan_parts(groups):
-        codes.append(_pytest(*join_marks(part.options, arguments), folders=part.groups))
+        codes.append(_run_pytest(*join_marks(part.options, arguments), folders=part.groups))
     wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
     return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
 
@@ -211,10 +213,10 @@ def _run(groups: Sequence[str], *arguments: str) -> int:
 def join_marks(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """The words of both, with one `-m` that demands what all of them demand: pytest heeds the last one only."""
     words, marks = [], []
-    rest = iter((*options, *arguments))
-    for word in rest:
+    remaining_words = iter((*options, *arguments))
+    for word in remaining_words:
         if word == "-m":
-            marks.append(next(rest, ""))
+            marks.append(next(remaining_words, ""))
         else:
             words.append(word)
     return [*(("-m", " and ".join(f"({mark})" for mark in marks)) if marks else ()), *words]
@@ -233,7 +235,7 @@ def plan_parts(groups: Sequence[str]) -> list[Part]:
     return [part for part in parts if part.groups]
 
 
-def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
+def _run_pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
     return subprocess.run(_make_command(arguments, folders), cwd=ROOT, check=False).returncode
 
 
@@ -247,11 +249,11 @@ def _make_command(arguments: Sequence[str], folders: Sequence[str]) -> list[str]
 
 def _passes(command: Sequence[str]) -> bool:
     """Its output is printed in one piece, since tests print beside it."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    print(f"\n$ {' '.join(command)}\n{done.stdout.decode(errors='replace')}", flush=True)
-    return done.returncode == 0
+    print(f"\n$ {' '.join(command)}\n{process.stdout.decode(errors='replace')}", flush=True)
+    return process.returncode == 0
 
 
 def _tell_times(took: dict[str, float], seconds: float) -> None:
@@ -276,9 +278,9 @@ def _tell_missing(missing: dict[str, list[Tool]]) -> None:
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["test", *rest] if not {"-h", "--help"} & set(rest):
-            return test(rest)
+            return run_selected(rest)
         case ["check"]:
-            return check(lambda: test(["--all"]))
+            return check(lambda: run_selected(["--all"]))
         case ["check", "--quick"]:
             return check(test_quickly)
     print(USAGE, end="")

@@ -104,14 +104,14 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    return _id_of(case) not in OWN_KEYS and len(quote(str(case.query or ""), errors="replace")) <= QUERY_BYTES_MAX
+    return _read_id(case) not in OWN_KEYS and len(quote(str(case.query or ""), errors="replace")) <= QUERY_BYTES_MAX
 
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
     if case.operation.label == "POST /v1/projects" and response.status_code == 201:
-        made = response.json()
-        _keys_of_projects[made["project"]["id"]] = made["keys"]["admin_key"]
+        project = response.json()
+        _keys_of_projects[project["project"]["id"]] = project["keys"]["admin_key"]
     if case.operation.label == "POST /v1/live/tickets" and response.status_code in (200, 201):
         _tickets.add(response.json()["ticket"])
 
@@ -121,7 +121,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """A new project belongs to its own keys: the key that made it does not see it."""
     if case.operation.label in _BY_PARAMETERS and case.meta is not None and case.meta.generation.mode.is_positive:
         _make_sense(case)
-    key = _keys_of_projects.get(_id_of(case))
+    key = _keys_of_projects.get(_read_id(case))
     if key is not None and "Authorization" not in get_exclude_headers(case):
         kwargs["auth"] = _Bearer(key)
 
@@ -132,8 +132,8 @@ def _make_sense(case: Any) -> None:
     if len(str(query)) % 2 or not query:
         return
     by_source = () if "online" in f"{query.get('metrics')} {case.path_parameters}" else ("source",)
-    kept = ("metrics", "ticket", "week_start", "limit", "bots", *by_source)
-    case.query = {name: query[name] for name in kept if name in query} | {"from": "-2h", "interval": "hour"}
+    names = ("metrics", "ticket", "week_start", "limit", "bots", *by_source)
+    case.query = {name: query[name] for name in names if name in query} | {"from": "-2h", "interval": "hour"}
 
 
 @schemathesis.hook
@@ -141,15 +141,15 @@ def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> 
     if not isinstance(failure, RejectedPositiveData):
         return True
     return not any(
-        re.fullmatch(one.operations, case.operation.label)
-        and one.status == response.status_code
-        and re.fullmatch(one.field, str(response.json()["field"]))
-        for one in UNSAYABLE
+        re.fullmatch(exception.operations, case.operation.label)
+        and exception.status == response.status_code
+        and re.fullmatch(exception.field, str(response.json()["field"]))
+        for exception in UNSAYABLE
     )
 
 
 @schemathesis.check
-def only_with_the_scope(ctx: Any, response: Any, case: Any) -> None:
+def check_scope(ctx: Any, response: Any, case: Any) -> None:
     """A key with the operation's scope is let through, any other is refused, whatever else is asked."""
     if case.method != case.operation.method.upper() or _is_other_path(case):
         return
@@ -160,16 +160,18 @@ def only_with_the_scope(ctx: Any, response: Any, case: Any) -> None:
         return  # it opens the stream once, and for a short time
     scope = case.operation.definition.raw.get("x-scope")
     sent = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
-    allowed = (401,) if "ticket" in (case.query or {}) else _expected(sent, scope)
+    allowed = (401,) if "ticket" in (case.query or {}) else _find_expected_statuses(sent, scope)
     status = response.status_code
     # 405: the id is a path of the API's own, as `popular`.
     is_right = status in (*allowed, 405) if allowed else status not in (401, 403)
-    assert is_right, f"{status} where the operation asks for {scope}, and the key has {sorted(_scopes_of(sent) or ())}"
+    assert is_right, (
+        f"{status} where the operation asks for {scope}, and the key has {sorted(_find_scopes(sent) or ())}"
+    )
 
 
-def _expected(sent: str, scope: str | None) -> tuple[int, ...]:
+def _find_expected_statuses(sent: str, scope: str | None) -> tuple[int, ...]:
     """The only statuses that there may be; none: anything but a refusal."""
-    scopes = _scopes_of(sent)
+    scopes = _find_scopes(sent)
     if scope is None or (scopes and scope in scopes):
         return ()
     if scopes:
@@ -178,7 +180,7 @@ def _expected(sent: str, scope: str | None) -> tuple[int, ...]:
     return (400, 401, 415) if scope == "collect" else (401,)
 
 
-def _scopes_of(sent: str) -> frozenset[str] | None:
+def _find_scopes(sent: str) -> frozenset[str] | None:
     """What a key opens that is ours, or was made by a run; None: nothing."""
     if sent and sent in _keys_of_projects.values():
         return frozenset(ALL_SCOPES)
@@ -192,5 +194,5 @@ def _is_other_path(case: Any) -> bool:
     )
 
 
-def _id_of(case: Any) -> str:
+def _read_id(case: Any) -> str:
     return str((case.path_parameters or {}).get("id", ""))

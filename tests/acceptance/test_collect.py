@@ -30,7 +30,7 @@ from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.kafka.broker import Broker
 from tests import plain_http
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 from tests.integration.log_ends import read_end
 from tests.integration.servers import Servers, empty_catalog, flush
 
@@ -108,24 +108,24 @@ def read_all(running: Servers) -> list[Message]:
     try:
         places = [TopicPartition(topic, partition, 0) for topic in EVENT_TOPICS for partition in range(4)]
         ends = {(place.topic, place.partition): read_end(consumer, place) for place in places}
-        left = {place: end for place, end in ends.items() if end}
+        ends_ahead = {place: end for place, end in ends.items() if end}
         # All at once: what a consumer asks later waits for the fetch that is under way, half a second each time.
-        consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in left])
-        found: list[Message] = []
-        while left:
+        consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in ends_ahead])
+        messages: list[Message] = []
+        while ends_ahead:
             message = consumer.poll(10)
             assert message is not None
             assert message.error() is None
-            found.append(message)
+            messages.append(message)
             place = str(message.topic()), message.partition() or 0
             if (message.offset() or 0) >= ends[place] - 1:
-                left.pop(place, None)
-        return found
+                ends_ahead.pop(place, None)
+        return messages
     finally:
         consumer.close()
 
 
-def named(messages: list[Message], event: str) -> list[tuple[Message, dict[str, Any]]]:
+def select_by_event(messages: list[Message], event: str) -> list[tuple[Message, dict[str, Any]]]:
     """The records of this event. Other tests' records need not even be JSON."""
     decoded = [
         (message, json.loads(value)) for message in messages if event.encode() in (value := message.value() or b"")
@@ -148,7 +148,7 @@ def test_event_is_on_kafka_as_the_contract_says(api: Api, servers: Servers) -> N
     before = time.time_ns() // 1_000_000
     answer = api.post("/v1/track", content=body)
     assert (answer.status_code, answer.json()) == (200, {"success": True})
-    [(message, record)] = named(read_all(servers), "Product Viewed")
+    [(message, record)] = select_by_event(read_all(servers), "Product Viewed")
     assert message.topic() == "rta.events.web"
     assert message.key() == b"demo:a-17"
     assert message.partition() == find_bucket(b"demo:a-17", 4)
@@ -173,8 +173,8 @@ def test_batch_is_stored_but_for_what_is_listed(api: Api, servers: Servers) -> N
     ]
     answer = api.post("/v1/batch", json={"batch": [*events, {"type": "track", "userId": "u"}]}).json()
     assert (answer["success"], answer["accepted"]) == (False, 4)
-    assert [(one["index"], one["reason"]) for one in answer["rejected"]] == [(4, "missing_event")]
-    topics = [message.topic() for message, _ in named(read_all(servers), "Batched")]
+    assert [(item["index"], item["reason"]) for item in answer["rejected"]] == [(4, "missing_event")]
+    topics = [message.topic() for message, _ in select_by_event(read_all(servers), "Batched")]
     assert sorted(str(topic) for topic in topics) == [
         "rta.events.mobile", "rta.events.mobile", "rta.events.server", "rta.events.web",
     ]  # fmt: skip
@@ -184,7 +184,7 @@ def test_nothing_is_stored_for_a_key_that_may_not(api: Api, servers: Servers) ->
     event = {"event": "Refused", "userId": "u"}
     assert api.post("/v1/track", json=event, auth=(KEYS.read, "")).status_code == 403
     assert api.post("/v1/track", json=event, auth=("nobody", "")).status_code == 401
-    assert named(read_all(servers), "Refused") == []
+    assert select_by_event(read_all(servers), "Refused") == []
 
 
 def test_not_ready_while_redis_has_no_manifest(api: Api) -> None:
@@ -204,14 +204,14 @@ def test_every_answered_event_is_on_kafka_when_the_broker_is_killed(api: Api, se
         for number in range(600):
             pool.submit(send, number)
             if number == 300:
-                until(lambda: list(answers.values()).count(200) > 50, "fifty answers")
+                wait_until(lambda: list(answers.values()).count(200) > 50, "fifty answers")
                 servers.kafka.kill()
     assert set(answers.values()) == {200, 503}
     servers.kafka.start()
     deadline = time.monotonic() + 60
     while api.post("/v1/track", json={"event": "After", "userId": "u"}).status_code != 200:
         assert time.monotonic() < deadline
-    stored = {record["messageId"] for _, record in named(read_all(servers), "Through The Storm")}
+    stored = {record["messageId"] for _, record in select_by_event(read_all(servers), "Through The Storm")}
     assert {name for name, status in answers.items() if status == 200} <= stored
 
 
@@ -228,7 +228,7 @@ def test_stop_finishes_what_is_in_progress(servers: Servers, tmp_path: Path, api
     with ThreadPoolExecutor(8) as pool:
         for number in range(200):
             pool.submit(send, number)
-        until(lambda: statuses.count(200) > 20, "twenty answers")
+        wait_until(lambda: statuses.count(200) > 20, "twenty answers")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(timeout=60) == 0
-    assert len(named(read_all(servers), "Last")) >= statuses.count(200) > 0
+    assert len(select_by_event(read_all(servers), "Last")) >= statuses.count(200) > 0

@@ -32,11 +32,11 @@ def run_import(servers: Servers, *arguments: str | Path) -> tuple[int, dict[str,
         "RTA_POSTGRES_URL": servers.postgres_url,
     }  # fmt: skip
     command = [sys.executable, "-m", "rtaplatform.cli.main", "import", "--from", "csv", "--json", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    return done.returncode, json.loads(done.stdout)["files"][0] if done.stdout else {}, done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return process.returncode, json.loads(process.stdout)["files"][0] if process.stdout else {}, process.stderr
 
 
-def imported(servers: Servers) -> list[tuple[Message, dict[str, Any]]]:
+def read_imported(servers: Servers) -> list[tuple[Message, dict[str, Any]]]:
     """Of all records, those of an import. Other tests' records need not even be JSON."""
     values = [(message, message.value() or b"") for message in read_all(servers)]
     return [(message, json.loads(value)) for message, value in values if b'"messageId":"import:' in value]
@@ -48,22 +48,22 @@ def test_history_comes_once_and_its_bad_rows_are_told(servers: Servers, tmp_path
     code, summary, _ = run_import(servers, path)
     assert (code, summary["outcome"], summary["events"], summary["refused"]) == (4, "imported", 300, 2)
     assert [fault["line"] for fault in summary["faults"]] == [302, 303]
-    found = imported(servers)
-    assert len({record["messageId"] for _, record in found}) == len(found) == 300
-    for message, record in found:
+    imported_records = read_imported(servers)
+    assert len({record["messageId"] for _, record in imported_records}) == len(imported_records) == 300
+    for message, record in imported_records:
         assert record["timestamp"].startswith("2026-11-")
         assert message.timestamp()[1] % 86_400_000 == 10 * 3_600_000
 
     again = tmp_path / "renamed.csv.gz"
     again.write_bytes(gzip.compress(path.read_bytes()))
     code, summary, _ = run_import(servers, again)
-    assert (code, summary["outcome"], len(imported(servers))) == (0, "known", 300)
+    assert (code, summary["outcome"], len(read_imported(servers))) == (0, "known", 300)
     code, summary, _ = run_import(servers, again, "--again")
-    assert (summary["outcome"], len(imported(servers))) == ("imported", 600)
+    assert (summary["outcome"], len(read_imported(servers))) == ("imported", 600)
 
 
 def test_an_import_that_was_stopped_goes_on(servers: Servers, tmp_path: Path) -> None:
-    before = len(imported(servers))
+    before = len(read_imported(servers))
     path = tmp_path / "stopped.csv"
     path.write_text(HEADER + "\n".join(GOOD[:100]) + "\n")
     assert run_import(servers, path)[0] == 0
@@ -71,7 +71,7 @@ def test_an_import_that_was_stopped_goes_on(servers: Servers, tmp_path: Path) ->
         connection.execute("UPDATE imported_files SET sent = 60, is_done = false WHERE name = 'stopped.csv'")
     code, summary, _ = run_import(servers, path)
     assert (code, summary["outcome"]) == (0, "resumed")
-    ids = [record["messageId"] for _, record in imported(servers)]
+    ids = [record["messageId"] for _, record in read_imported(servers)]
     assert (len(ids) - before, len(set(ids)) - before) == (140, 100)
 
 

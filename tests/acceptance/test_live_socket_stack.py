@@ -12,7 +12,7 @@ import httpx
 from rtaplatform.client import Client, MetricAnswer, Question
 from rtaplatform.client.web_socket import WebSocketClient
 from tests import plain_http
-from tests.acceptance.test_postgres_away import DEMO, Platform, until
+from tests.acceptance.test_postgres_away import DEMO, Platform, wait_until
 from tests.acceptance.test_postgres_away import platform as platform  # the fixture
 
 OWN = {"product_id": ["p-of-the-socket"]}  # the log may hold events of other tests
@@ -30,7 +30,7 @@ class Follower:
         self._client = Client(url, DEMO.read)
         threading.Thread(target=self._follow, daemon=True).start()
 
-    def total(self) -> Any:
+    def read_total(self) -> Any:
         return self.answers[0].total if self.answers else None
 
     def _follow(self) -> None:
@@ -48,7 +48,7 @@ def sign_in_by_link(url: str) -> str:
     return str(opened.headers["set-cookie"].partition(";")[0])
 
 
-def view(platform: Platform, number: int) -> httpx.Response:
+def view_product(platform: Platform, number: int) -> httpx.Response:
     event = {"event": "Product Viewed", "anonymousId": f"a-{number}", "messageId": f"socket-{number}"}
     properties = {"product_id": OWN["product_id"][0]}
     return platform.ask("POST", "/v1/track", DEMO.write, json={**event, "properties": properties})
@@ -73,9 +73,9 @@ def hear(url: str, headers: dict[str, str]) -> dict[str, Any]:
 def test_events_are_pushed_and_sessions_last_while_the_api_is_killed(platform: Platform) -> None:
     cookie = sign_in_by_link(platform.url)
     follower = Follower(platform.url)
-    until(lambda: follower.total() == 0, 90)
-    assert view(platform, 1).status_code == 200
-    until(lambda: follower.total() == 1, 90)
+    wait_until(lambda: follower.read_total() == 0, 90)
+    assert view_product(platform, 1).status_code == 200
+    wait_until(lambda: follower.read_total() == 1, 90)
     own_page = hear(platform.url, {"Cookie": cookie, "Origin": platform.url})
     assert own_page["answers"][0]["results"][0]["total"] == 1
     foreign_page = hear(platform.url, {"Cookie": cookie, "Origin": "https://elsewhere.example"})
@@ -85,13 +85,13 @@ def test_events_are_pushed_and_sessions_last_while_the_api_is_killed(platform: P
     platform.processes["api"].wait(20)
     platform.start("api")
     platform.wait_until_ready()
-    assert view(platform, 2).status_code == 200
-    until(lambda: follower.total() == 2, 90)
+    assert view_product(platform, 2).status_code == 200
+    wait_until(lambda: follower.read_total() == 2, 90)
     session = plain_http.get(f"{platform.url}/v1/session", headers={"Cookie": cookie}, timeout=30)
     assert (session.status_code, session.json()["project"]["slug"]) == (200, "demo")
     assert hear(platform.url, {"Cookie": cookie, "Origin": platform.url})["type"] == "snapshot"
 
     answers = Client(platform.url, DEMO.read).ask(*QUESTIONS)
-    until(
+    wait_until(
         lambda: [answer.raw["results"] for answer in follower.answers] == [answer.raw["results"] for answer in answers]
     )

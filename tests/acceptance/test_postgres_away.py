@@ -47,7 +47,7 @@ class Platform:
             self.processes[command] = subprocess.Popen(words, **place, stdout=log, stderr=log)
 
     def wait_until_ready(self) -> None:
-        until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).status_code == 200, 240)
+        wait_until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).status_code == 200, 240)
 
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
         return plain_http.request(
@@ -61,7 +61,7 @@ class Platform:
         }  # fmt: skip
         return self.ask("POST", "/v1/track", DEMO.write, json=event)
 
-    def total(self, **filters: str) -> Any:
+    def read_total(self, **filters: str) -> Any:
         parameters = {"from": "-1h", **(filters or {"product_id": PRODUCT["id"]})}
         answer = self.ask("GET", "/v1/metrics/product_views", DEMO.read, params=parameters)
         return answer.raise_for_status().json()["results"][0]["total"]
@@ -82,16 +82,16 @@ def platform(servers: Servers, tmp_path: Path) -> Iterator[Platform]:
         "RTA_API_PORT": str(port),
         "RTA_WORKER_GROUP_ID": "rta-away",
     }
-    found = Platform(f"http://127.0.0.1:{port}", environment, tmp_path)
+    running = Platform(f"http://127.0.0.1:{port}", environment, tmp_path)
     for command in ("api", "worker"):
-        found.start(command)
+        running.start(command)
     try:
-        found.wait_until_ready()
-        yield found
+        running.wait_until_ready()
+        yield running
     finally:
-        for process in found.processes.values():
+        for process in running.processes.values():
             process.terminate()
-        for process in found.processes.values():
+        for process in running.processes.values():
             process.wait(timeout=20)
 
 
@@ -104,7 +104,7 @@ def prepare(servers: Servers, *, demo: bool = True) -> None:
     asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=KEYS if demo else None))
 
 
-def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -119,19 +119,19 @@ def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
 def test_events_are_collected_and_counted_while_postgres_is_away(platform: Platform, servers: Servers) -> None:
     platform.ask("POST", "/v1/products", DEMO.admin, json=PRODUCT).raise_for_status()
     assert platform.collect(0).status_code == 200
-    until(lambda: platform.total() == 1)
-    until(lambda: platform.total(product_category=PRODUCT["category"]) == 1)
+    wait_until(lambda: platform.read_total() == 1)
+    wait_until(lambda: platform.read_total(product_category=PRODUCT["category"]) == 1)
 
     servers.postgres.kill()
     try:
         time.sleep(1)
         for number in range(1, 41):
-            begun = time.monotonic()
+            started_at = time.monotonic()
             assert platform.collect(number).status_code == 200
-            assert time.monotonic() - begun < PROMPT_SECONDS
-        until(lambda: platform.total() == 1 + 40)
+            assert time.monotonic() - started_at < PROMPT_SECONDS
+        wait_until(lambda: platform.read_total() == 1 + 40)
         # What is known of the catalog serves on.
-        assert platform.total(product_category=PRODUCT["category"]) == 1 + 40
+        assert platform.read_total(product_category=PRODUCT["category"]) == 1 + 40
         popular = platform.ask("GET", "/v1/products/popular", DEMO.read).raise_for_status().json()
         assert popular["results"][0]["name"] == PRODUCT["name"]
         for method, path in (("GET", PRODUCT_PATH), ("GET", "/v1/users"), ("DELETE", PRODUCT_PATH)):
@@ -144,10 +144,10 @@ def test_events_are_collected_and_counted_while_postgres_is_away(platform: Platf
     finally:
         servers.postgres.start()
 
-    until(lambda: platform.ask("GET", PRODUCT_PATH, DEMO.admin).status_code == 200)
-    until(lambda: platform.ask("GET", "/v1/metrics", "rta_r_never_seen").status_code == 401)
+    wait_until(lambda: platform.ask("GET", PRODUCT_PATH, DEMO.admin).status_code == 200)
+    wait_until(lambda: platform.ask("GET", "/v1/metrics", "rta_r_never_seen").status_code == 401)
     patched = platform.ask("PATCH", PRODUCT_PATH, DEMO.admin, json={"category": "found again"})
     assert patched.status_code == 200
-    until(lambda: platform.total(product_category="found again") == 1 + 40)
+    wait_until(lambda: platform.read_total(product_category="found again") == 1 + 40)
     assert platform.collect(41).status_code == 200
-    until(lambda: platform.total() == 1 + 41)
+    wait_until(lambda: platform.read_total() == 1 + 41)

@@ -49,12 +49,12 @@ class Run:
     """What Schemathesis said."""
 
     code: int
-    said: str
+    output: str
 
-    def number(self, pattern: str) -> int:
-        found = re.search(pattern, self.said)
-        assert found is not None, self.said
-        return int(found[1].replace(",", ""))
+    def read_number(self, pattern: str) -> int:
+        match = re.search(pattern, self.output)
+        assert match is not None, self.output
+        return int(match[1].replace(",", ""))
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def test_every_operation_keeps_to_the_document_whoever_asks(api: Api, tmp_path: 
     with ThreadPoolExecutor(len(ROLES)) as pool:
         runs = dict(zip(ROLES, pool.map(lambda role: run_as(role, api.url, tmp_path), ROLES), strict=True))
     assert {role: run.code for role, run in runs.items()} == dict.fromkeys(ROLES, 0), "\n".join(
-        run.said[-20_000:] for run in runs.values() if run.code
+        run.output[-20_000:] for run in runs.values() if run.code
     )
     operations = sum(len(item) for item in json.loads(document.read_bytes())["paths"].values())
-    assert {role: run.number(r"Tested: (\d+)") for role, run in runs.items()} == dict.fromkeys(ROLES, operations)
-    assert sum(run.number(r"([\d,]+) generated") for run in runs.values()) >= CASES_MIN
-    assert "returned only 401/403" not in runs["admin"].said
+    assert {role: run.read_number(r"Tested: (\d+)") for role, run in runs.items()} == dict.fromkeys(ROLES, operations)
+    assert sum(run.read_number(r"([\d,]+) generated") for run in runs.values()) >= CASES_MIN
+    assert "returned only 401/403" not in runs["admin"].output
 
 
 def run_as(role: str, url: str, folder: Path) -> Run:
@@ -103,8 +103,10 @@ def run_as(role: str, url: str, folder: Path) -> Run:
     }
     own = folder / role
     own.mkdir()
-    done = subprocess.run(command, env=environment, cwd=own, capture_output=True, text=True, check=False, timeout=3_000)
-    return Run(done.returncode, done.stdout + done.stderr)
+    process = subprocess.run(
+        command, env=environment, cwd=own, capture_output=True, text=True, check=False, timeout=3_000
+    )
+    return Run(process.returncode, process.stdout + process.stderr)
 
 
 def test_routes_and_document_are_equal() -> None:

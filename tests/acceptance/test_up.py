@@ -31,7 +31,7 @@ from rtaplatform.local.supervisor.supervisor import Supervisor
 from rtaplatform.operate.project_operations import find_projects
 from rtaplatform.settings import CatalogSettings
 from tests import plain_http
-from tests.acceptance.test_postgres_away import prepare, until
+from tests.acceptance.test_postgres_away import prepare, wait_until
 from tests.integration.servers import Servers, empty_log
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -50,26 +50,28 @@ class Shell:
     def start(self, *options: str) -> None:
         with (self.folder / "output.txt").open("wb") as output:
             words = ["up", "--data-dir", "data", "--port", "0", "--ready-file", "ready.json", *options]
-            self.process = subprocess.Popen(self._rta(*words), **self._place(), stdout=output, stderr=output)
-        until(lambda: (self.folder / "ready.json").exists() or self.ended(), READY_SECONDS_MAX)
-        assert not self.ended(), self.said()
+            self.process = subprocess.Popen(self._make_command(*words), **self._place(), stdout=output, stderr=output)
+        wait_until(lambda: (self.folder / "ready.json").exists() or self.has_ended(), READY_SECONDS_MAX)
+        assert not self.has_ended(), self.read_output()
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         place = self._place() | {"env": {**self.environment, **variables}}
-        return subprocess.run(self._rta(*words), **place, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            self._make_command(*words), **place, capture_output=True, text=True, timeout=60, check=False
+        )
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
-    def said(self) -> str:
+    def read_output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
     @property
     def ready(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "ready.json").read_text())
-        return found
+        content: dict[str, Any] = json.loads((self.folder / "ready.json").read_text())
+        return content
 
-    def instance(self) -> Instance:
+    def read_instance(self) -> Instance:
         running = read_running(self.folder / "data")
         assert running is not None
         keys = LocalDemoKeys(**{name: self.ready[name] for name in KEYS})
@@ -80,7 +82,7 @@ class Shell:
         return plain_http.request(method, f"{self.ready['url']}{path}", headers=headers, timeout=30, **options)
 
     @staticmethod
-    def _rta(*words: str) -> list[str]:
+    def _make_command(*words: str) -> list[str]:
         return [sys.executable, "-m", "rtaplatform.cli.main", *words]
 
     def _place(self) -> dict[str, Any]:
@@ -91,8 +93,8 @@ class Shell:
 def shell(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     empty_log(servers)
     prepare(servers, demo=False)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RTA_")}
-    given = {
+    outer_variables = {name: value for name, value in os.environ.items() if not name.startswith("RTA_")}
+    settings = {
         "RTA_KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
         "RTA_REDIS_URL": servers.redis_url,
         "RTA_REDIS_LOADER_URL": servers.redis_loader_url,
@@ -101,7 +103,7 @@ def shell(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "RTA_API_HOST": "127.0.0.2",
         "RTA_WORKER_GROUP_ID": "rta-up",
     }
-    running = Shell(tmp_path_factory.mktemp("up"), {**kept, **given, "PYTHONPATH": str(SOURCE)})
+    running = Shell(tmp_path_factory.mktemp("up"), {**outer_variables, **settings, "PYTHONPATH": str(SOURCE)})
     running.start("--simulate", "0")
     yield running
     if running.process and running.process.poll() is None:
@@ -114,14 +116,14 @@ def test_the_api_listens_where_the_environment_says(shell: Shell) -> None:
 
 
 def test_status_says_where_everything_is_and_shows_no_password(shell: Shell) -> None:
-    done = shell.run("status", "--data-dir", "data", "--json")
-    state = json.loads(done.stdout)
-    assert (done.returncode, state["state"], state["problems"]) == (0, "ready", [])
+    status = shell.run("status", "--data-dir", "data", "--json")
+    state = json.loads(status.stdout)
+    assert (status.returncode, state["state"], state["problems"]) == (0, "ready", [])
     assert state["redis"].startswith("redis://***@")
     assert state["last_5_minutes"]["unread_workers"] == []
     assert "rta_worker_records" in plain_http.get(state["signals"]["worker-1"]).text
     assert "rta_profiles_events" in plain_http.get(state["signals"]["profiles"]).text
-    text = shell.run("status", "--data-dir", "data").stdout + shell.said()
+    text = shell.run("status", "--data-dir", "data").stdout + shell.read_output()
     for name in ("redis", "postgres"):
         assert shell.ready[name].partition("://")[2].partition("@")[0].partition(":")[2] not in text
 
@@ -135,25 +137,25 @@ def test_every_answer_is_the_same_after_kill_9_and_after_a_rebuild(shell: Shell)
     words = ("--double-reports", "0", "--project", "demo", "--truth", "truth.json", "--data-dir", "data")
     assert shell.run("simulate", *history, *words).returncode == 0
     truth = json.loads((shell.folder / "truth.json").read_text())["projects"]["demo"]
-    until(lambda: _count_events(shell) == counted + truth["totals"]["applied"], 90)
+    wait_until(lambda: _count_events(shell) == counted + truth["totals"]["applied"], 90)
     before = _ask_everything(shell)
-    assert _differences(before, _ask_everything(shell)) == [], "a kept answer is another one"
+    assert _find_differences(before, _ask_everything(shell)) == [], "a kept answer is another one"
     _require_the_truth(before, truth)
     running = read_running(shell.folder / "data")
     assert running is not None
     for name in ("worker-1", "api"):
         os.kill(running.children[name], signal.SIGKILL)
-    until(lambda: plain_http.get(f"{shell.ready['url']}/health/ready").status_code == 200, 90)
-    assert _differences(before, _ask_everything(shell)) == [], "after kill -9"
+    wait_until(lambda: plain_http.get(f"{shell.ready['url']}/health/ready").status_code == 200, 90)
+    assert _find_differences(before, _ask_everything(shell)) == [], "after kill -9"
     rebuilt = shell.run("rebuild", "--data-dir", "data", "--json")
     assert rebuilt.returncode == 0, rebuilt.stderr
     # Sketches take a person's id as it was known when the event was counted, and a rebuild reads in order of time.
     exact = {path: answer for path, answer in before.items() if answer["meta"]["exact"]}
     assert len(exact) > 60
-    assert _differences(exact, _ask_everything(shell)) == [], "after a rebuild"
+    assert _find_differences(exact, _ask_everything(shell)) == [], "after a rebuild"
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _find_differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [
         f"{path}: {name} was {before[path][name]}, is {after[path][name]}"
         for path in before
@@ -204,17 +206,17 @@ def _require_the_truth(answers: dict[str, Any], truth: dict[str, Any]) -> None:
 
 
 def test_the_live_table_shows_any_project_with_a_key_that_ends_with_it(shell: Shell) -> None:
-    made = shell.ask("POST", "/v1/projects", shell.ready["admin_key"], json={"slug": "tea-shop", "name": "Tea"})
-    assert made.status_code == 201, made.text
-    write_key = made.json()["keys"]["write_key"]
+    creation = shell.ask("POST", "/v1/projects", shell.ready["admin_key"], json={"slug": "tea-shop", "name": "Tea"})
+    assert creation.status_code == 201, creation.text
+    write_key = creation.json()["keys"]["write_key"]
     event = {"event": "Tea Poured", "anonymousId": "a-1", "messageId": "tea-1"}
     assert shell.ask("POST", "/v1/track", write_key, json=event).status_code == 200
-    with reading_key(shell.instance(), "tea-shop") as key:
-        reader, kept = LiveSummaryReader(shell.ready["url"], key), key()
-        until(lambda: shell.ask("GET", "/v1/metrics/events", kept).json()["results"][0]["total"] == 1)
+    with reading_key(shell.read_instance(), "tea-shop") as key:
+        reader, read_key = LiveSummaryReader(shell.ready["url"], key), key()
+        wait_until(lambda: shell.ask("GET", "/v1/metrics/events", read_key).json()["results"][0]["total"] == 1)
         assert reader.read().problems == ()
-    until(lambda: shell.ask("GET", "/v1/metrics/events", kept).status_code == 401, 60)
-    with pytest.raises(SetupError, match="There is no project 'nope'"), reading_key(shell.instance(), "nope"):
+    wait_until(lambda: shell.ask("GET", "/v1/metrics/events", read_key).status_code == 401, 60)
+    with pytest.raises(SetupError, match="There is no project 'nope'"), reading_key(shell.read_instance(), "nope"):
         pass
 
 
@@ -223,32 +225,32 @@ def test_profiles_that_hang_are_told_until_they_go_on(shell: Shell) -> None:
     assert running is not None
 
     def status() -> dict[str, Any]:
-        done = shell.run("status", "--data-dir", "data", "--json")
-        assert done.returncode == 0, "degraded is ready"
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        process = shell.run("status", "--data-dir", "data", "--json")
+        assert process.returncode == 0, "degraded is ready"
+        content: dict[str, Any] = json.loads(process.stdout)
+        return content
 
     os.kill(running.children["profiles"], signal.SIGSTOP)
     try:
         event = {"userId": "u-hung", "anonymousId": "a-hung", "traits": {"plan": "x"}}
         answer = shell.ask("POST", "/v1/identify", shell.ready["write_key"], json=event)
         assert answer.status_code == 200, answer.text
-        until(lambda: status()["degraded"] == ["profiles"], 90)
-        said = status()
-        assert [line for line in said["problems"] if line.startswith("profiles: they stand still: ")]
-        assert said["state"] == "ready"
+        wait_until(lambda: status()["degraded"] == ["profiles"], 90)
+        report = status()
+        assert [line for line in report["problems"] if line.startswith("profiles: they stand still: ")]
+        assert report["state"] == "ready"
         assert shell.run("status", "--data-dir", "data").stdout.startswith("ready, degraded (profiles): ")
         assert plain_http.get(f"{shell.ready['url']}/health/ready").json()["degraded"] == ["profiles"]
     finally:
         os.kill(running.children["profiles"], signal.SIGCONT)
-    until(lambda: not status()["degraded"], 90)
+    wait_until(lambda: not status()["degraded"], 90)
 
 
 def test_events_of_a_project_that_does_not_exist_are_not_simulated(shell: Shell) -> None:
-    done = shell.run("simulate", "--project", "nope", "--events", "10", "--data-dir", "data")
-    assert done.returncode == 2
-    assert "There is no project 'nope'" in done.stderr
-    assert "demo" in done.stderr
+    refusal = shell.run("simulate", "--project", "nope", "--events", "10", "--data-dir", "data")
+    assert refusal.returncode == 2
+    assert "There is no project 'nope'" in refusal.stderr
+    assert "demo" in refusal.stderr
     right = shell.run("simulate", "--project", "demo", "--events", "10", "--rate", "0", "--json")
     assert (right.returncode, json.loads(right.stdout)["sent"]) == (0, 10), right.stderr
 
@@ -262,17 +264,17 @@ def test_rubbish_is_shown_and_a_dead_letter_counts_once_however_often_it_is_repl
     assert producer.flush(10) == 0
     assert shell.ask("POST", "/v1/track", ready["write_key"], json={"event": "Nobody"}).status_code == 400
     for kind, reason in (("dead", "unknown_type"), ("rejected", "missing_identity")):
-        until(partial(_has_letter, shell, kind, reason), READY_SECONDS_MAX)
-    until(lambda: {"dead", "rejected"} <= _recent_statuses(shell), READY_SECONDS_MAX)
+        wait_until(partial(_has_letter, shell, kind, reason), READY_SECONDS_MAX)
+    wait_until(lambda: {"dead", "rejected"} <= _read_recent_statuses(shell), READY_SECONDS_MAX)
     unknown = json.loads(shell.run("dead-letters", "list", "--unknown", "--json", "--data-dir", "data").stdout)
     assert {"not_json", "unknown_project"} <= unknown["counts"].keys()
-    (letter,) = (one["id"] for one in unknown["items"] if one["event"] == "Odd Sale")
+    (letter,) = (item["id"] for item in unknown["items"] if item["event"] == "Odd Sale")
 
-    made = shell.ask("POST", "/v1/projects", ready["admin_key"], json={"name": "Late", "slug": "late-shop"})
-    key = made.json()["keys"]["read_key"]
+    creation = shell.ask("POST", "/v1/projects", ready["admin_key"], json={"name": "Late", "slug": "late-shop"})
+    key = creation.json()["keys"]["read_key"]
     for _ in range(2):
         assert shell.run("dead-letters", "replay", letter, "--data-dir", "data").returncode == 0
-    until(lambda: _ask_events(shell, key)["meta"]["duplicates"] == 1, READY_SECONDS_MAX)
+    wait_until(lambda: _ask_events(shell, key)["meta"]["duplicates"] == 1, READY_SECONDS_MAX)
     assert _ask_events(shell, key)["results"][0]["total"] == 1
 
 
@@ -281,7 +283,7 @@ def _has_letter(shell: Shell, kind: str, reason: str) -> bool:
     return reason in answer.json().get("counts", {})
 
 
-def _recent_statuses(shell: Shell) -> set[str]:
+def _read_recent_statuses(shell: Shell) -> set[str]:
     answer = shell.ask("GET", "/v1/events/recent", shell.ready["read_key"])
     return {item["status"] for item in answer.json()["items"]}
 
@@ -293,10 +295,10 @@ def _ask_events(shell: Shell, key: str) -> dict[str, Any]:
 
 def test_another_data_directory_does_not_take_the_demo_project_over(shell: Shell) -> None:
     others = {f"RTA_DEMO_{name.upper()}": f"rta_{name[0]}_other" for name in KEYS}
-    done = shell.run("migrate", "--demo", **others)
-    assert done.returncode == 3
-    assert "demo project already" in done.stderr
-    assert "--replace-demo-keys" in done.stderr
+    refusal = shell.run("migrate", "--demo", **others)
+    assert refusal.returncode == 3
+    assert "demo project already" in refusal.stderr
+    assert "--replace-demo-keys" in refusal.stderr
     assert shell.ask("GET", "/v1/metrics", shell.ready["read_key"]).status_code == 200
     own = {f"RTA_DEMO_{name.upper()}": shell.ready[name] for name in KEYS}
     assert shell.run("migrate", "--demo", **own).returncode == 0
@@ -305,9 +307,9 @@ def test_another_data_directory_does_not_take_the_demo_project_over(shell: Shell
 
 
 def test_a_server_that_cannot_be_reached_is_named_before_anything_starts(shell: Shell) -> None:
-    done = shell.run("up", "--data-dir", "other", "--kafka", "no-such-host.invalid:9092")
-    assert done.returncode == 3
-    assert "no-such-host.invalid" in done.stderr
+    refusal = shell.run("up", "--data-dir", "other", "--kafka", "no-such-host.invalid:9092")
+    assert refusal.returncode == 3
+    assert "no-such-host.invalid" in refusal.stderr
     assert not (shell.folder / "other").exists()
 
 
@@ -316,4 +318,4 @@ def test_sigterm_stops_it_and_takes_the_ready_file_away(shell: Shell) -> None:
     shell.process.send_signal(signal.SIGTERM)
     assert shell.process.wait(15) == 0
     assert not (shell.folder / "ready.json").exists()
-    assert shell.said().rstrip().endswith("Stopped.")
+    assert shell.read_output().rstrip().endswith("Stopped.")

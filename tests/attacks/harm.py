@@ -41,21 +41,21 @@ class RssMeter:
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
         Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK)
-        self.before = self._bytes_of("VmRSS")
+        self.before = self._read_bytes("VmRSS")
 
     @property
     def now(self) -> int:
-        return self._bytes_of("VmRSS")
+        return self._read_bytes("VmRSS")
 
     @property
     def greatest(self) -> int:
-        return self._bytes_of("VmHWM")
+        return self._read_bytes("VmHWM")
 
     @property
     def growth(self) -> int:
         return self.greatest - self.before
 
-    def _bytes_of(self, name: str) -> int:
+    def _read_bytes(self, name: str) -> int:
         [line] = [line for line in self._status.read_text().splitlines() if line.startswith(f"{name}:")]
         return int(line.split()[1]) << 10
 
@@ -80,8 +80,8 @@ class LiveProbe:
 
     def stop(self) -> Probed:
         """What it saw. A question that is still open is waited for."""
-        said, _ = self._process.communicate(timeout=60)
-        return Probed(**json.loads(said))
+        output, _ = self._process.communicate(timeout=60)
+        return Probed(**json.loads(output))
 
 
 def read_standstill(port: int) -> float:
@@ -92,7 +92,7 @@ def read_standstill(port: int) -> float:
 
 
 @contextmanager
-def unharmed(attacked: Attacked, *, rss_growth_bytes_max: int = RSS_GROWTH_BYTES_MAX) -> Iterator[RssMeter]:
+def expecting_no_harm(attacked: Attacked, *, rss_growth_bytes_max: int = RSS_GROWTH_BYTES_MAX) -> Iterator[RssMeter]:
     """Assert that what happens in the block neither takes the API's memory nor stops it from answering."""
     meter, probe = RssMeter(attacked.api_pid), LiveProbe(attacked.port)
     try:

@@ -47,9 +47,9 @@ class TcpConnection:
 
     @classmethod
     def read(cls, line: str) -> TcpConnection:
-        _number, local, remote, state, *rest = line.split()
+        _number, local, remote, state, *fields = line.split()
         address = socket.inet_ntoa(bytes.fromhex(remote.split(":")[0])[::-1])
-        return cls(int(local.split(":")[1], 16), address, state != LISTEN and rest[5] != NO_INODE)
+        return cls(int(local.split(":")[1], 16), address, state != LISTEN and fields[5] != NO_INODE)
 
 
 @dataclass
@@ -89,10 +89,14 @@ class Api:
     def open_connections(self, client: str = ATTACKER) -> int:
         """How many connections of that client's address the API has not closed."""
         lines = Path(f"/proc/{self.api_pid}/net/tcp").read_text().splitlines()[1:]
-        ours = [one for one in map(TcpConnection.read, lines) if one.local_port == self.port and one.peer == client]
-        return sum(one.is_open for one in ours)
+        ours = [
+            connection
+            for connection in map(TcpConnection.read, lines)
+            if connection.local_port == self.port and connection.peer == client
+        ]
+        return sum(connection.is_open for connection in ours)
 
-    def signals(self) -> str:
+    def read_signals(self) -> str:
         """GET /metrics."""
         return self.ask("GET", "/metrics", None).raise_for_status().text
 
@@ -114,7 +118,7 @@ class Stack(Api):
     folder: Path
 
     @contextmanager
-    def another_api(self, **environment: str) -> Iterator[Api]:
+    def running_another_api(self, **environment: str) -> Iterator[Api]:
         """One more API on a port of its own, with these RTA_… settings: for attacks that need others."""
         api = start_api(self.servers, self.folder, **environment)
         try:
@@ -123,9 +127,9 @@ class Stack(Api):
             api.stop()
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+    def running_worker(self) -> Iterator[subprocess.Popen[bytes]]:
         """A worker that counts what was collected."""
-        process = _start("worker", _environment(self.servers), self.folder, self.folder / "worker.log")
+        process = _start("worker", _make_environment(self.servers), self.folder, self.folder / "worker.log")
         try:
             yield process
         finally:
@@ -137,7 +141,7 @@ def start_stack(servers: Servers, folder: Path) -> Stack:
     """With an empty log's totals, the demo project, and an API that has answered each kind of request once."""
     _prepare(servers)
     api = start_api(servers, folder)
-    until(lambda: api.ask("GET", "/health/ready", None).status_code == 200, "the API is ready")
+    wait_until(lambda: api.ask("GET", "/health/ready", None).status_code == 200, "the API is ready")
     _warm_up(api)
     return Stack(api.process, api.port, api.log, servers, folder)
 
@@ -146,13 +150,13 @@ def start_api(servers: Servers, folder: Path, **environment: str) -> Api:
     with socket.create_server((LOOPBACK, 0)) as reserved:
         port = reserved.getsockname()[1]
     log = folder / f"api-{port}.log"
-    variables = {**_environment(servers), "RTA_API_PORT": str(port), **environment}
+    variables = {**_make_environment(servers), "RTA_API_PORT": str(port), **environment}
     api = Api(_start("api", variables, folder, log), port, log)
-    until(lambda: _is_live(api), f"{log.name} answers")
+    wait_until(lambda: _is_live(api), f"{log.name} answers")
     return api
 
 
-def until(condition: Any, what: str, seconds: float = START_SECONDS_MAX) -> None:
+def wait_until(condition: Any, what: str, seconds: float = START_SECONDS_MAX) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
@@ -176,7 +180,7 @@ def _warm_up(api: Api) -> None:
     api.ask("GET", "/v1/products", ADMIN_KEY).raise_for_status()
 
 
-def _environment(servers: Servers) -> dict[str, str]:
+def _make_environment(servers: Servers) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(Path(rtaplatform.__file__).parents[1]),

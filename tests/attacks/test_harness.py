@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from tests.attacks.harm import LiveProbe, unharmed
+from tests.attacks.harm import LiveProbe, expecting_no_harm
 from tests.attacks.stack import Stack
 
 
 def test_ordinary_use_does_no_harm(stack: Stack) -> None:
-    with unharmed(stack):
+    with expecting_no_harm(stack):
         for number in range(200):
             assert stack.collect(anonymousId=f"a-{number}").status_code == 200
         for _ in range(50):
@@ -31,5 +31,5 @@ def test_probe_notices_that_the_api_stands(stack: Stack) -> None:
 
 
 def test_growth_beyond_the_limit_is_a_failure(stack: Stack) -> None:
-    with pytest.raises(AssertionError, match="RSS"), unharmed(stack, rss_growth_bytes_max=0):
+    with pytest.raises(AssertionError, match="RSS"), expecting_no_harm(stack, rss_growth_bytes_max=0):
         assert stack.collect(properties={"text": "x" * 30_000}).status_code == 200

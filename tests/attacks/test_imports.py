@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.attacks.harm import unharmed
+from tests.attacks.harm import expecting_no_harm
 from tests.attacks.stack import ADMIN_KEY, Stack
 
 IMPORTS = 40
@@ -29,13 +29,13 @@ BODIES = {
 def test_an_import_lets_others_run_whatever_its_rows_are(stack: Stack, name: str) -> None:
     media, body = BODIES[name]
     headers = {"Content-Type": media, "Content-Encoding": "gzip"}
-    with unharmed(stack):
+    with expecting_no_harm(stack):
         answer = stack.ask("POST", "/v1/products/import", ADMIN_KEY, content=gzip.compress(body), headers=headers)
     assert answer.status_code in (200, 400), answer.text
     assert len(answer.content) < 100_000
     if answer.status_code == 200:
-        said = answer.json()
-        assert (said["created"], len(said["errors"])) == (0, min(said["failed"], 100))
+        report = answer.json()
+        assert (report["created"], len(report["errors"])) == (0, min(report["failed"], 100))
 
 
 def test_many_imports_at_once_let_others_run(stack: Stack) -> None:
@@ -47,5 +47,5 @@ def test_many_imports_at_once_let_others_run(stack: Stack) -> None:
         path = "/v1/products/import"
         return stack.ask("POST", path, ADMIN_KEY, content=body, headers=headers).status_code
 
-    with unharmed(stack), ThreadPoolExecutor(IMPORTS) as clients:
+    with expecting_no_harm(stack), ThreadPoolExecutor(IMPORTS) as clients:
         assert set(clients.map(bring_in, range(IMPORTS))) == {200}

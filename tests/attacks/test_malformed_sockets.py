@@ -14,8 +14,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.attacks.harm import unharmed
-from tests.attacks.stack import EVENT, WRITE_KEY, Stack, until
+from tests.attacks.harm import expecting_no_harm
+from tests.attacks.stack import EVENT, WRITE_KEY, Stack, wait_until
 from tests.simulation.malformed_requests import make_request
 
 BODY = json.dumps(EVENT).encode()
@@ -27,28 +27,28 @@ GENERATED = 300
 END_SECONDS_MAX = 30.0
 
 
-def head(*headers: bytes, path: bytes = b"/v1/track") -> bytes:
+def make_head(*headers: bytes, path: bytes = b"/v1/track") -> bytes:
     lines = (b"POST %b HTTP/1.1" % path, b"Host: a", b"Authorization: Bearer %b" % WRITE_KEY.encode(), *headers)
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 # What is sent, and the statuses that may come back. A connection may be closed without one.
 SMUGGLED: dict[str, tuple[bytes, set[bytes]]] = {
-    "longer than its length": (head(b"Content-Length: 5") + BODY, {b"400"}),
-    "two lengths": (head(b"Content-Length: 5", b"Content-Length: %d" % len(BODY)) + BODY, {b"400"}),
+    "longer than its length": (make_head(b"Content-Length: 5") + BODY, {b"400"}),
+    "two lengths": (make_head(b"Content-Length: 5", b"Content-Length: %d" % len(BODY)) + BODY, {b"400"}),
     "a length and chunks": (
-        head(b"Content-Length: 4", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + HIDDEN, {b"400"},
+        make_head(b"Content-Length: 4", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + HIDDEN, {b"400"},
     ),
-    "chunked twice": (head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", {b"400"}),
-    "an encoding that hides chunks": (head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + HIDDEN, {b"400"}),
-    "a blank before the colon": (head(b"Transfer-Encoding : chunked") + b"0\r\n\r\n", {b"400"}),
-    "a chunk that is no number": (head(b"Transfer-Encoding: chunked") + b"zz\r\n" + BODY, {b"400"}),
-    "a chunk of a gigabyte": (head(b"Transfer-Encoding: chunked") + b"40000000\r\n" + BODY, {b"400", b"408"}),
-    "a negative length": (head(b"Content-Length: -1") + BODY, {b"400"}),
-    "a length with a sign": (head(b"Content-Length: +5") + BODY, {b"400"}),
-    "a length of 30 digits": (head(b"Content-Length: " + b"9" * 30) + BODY, {b"400"}),
-    "a folded header": (head(b"X-A: b\r\n Content-Length: 5") + BODY, {b"400"}),
-    "a NUL in a header": (head(b"X-A: a\x00b", b"Content-Length: %d" % len(BODY)) + BODY, {b"400"}),
+    "chunked twice": (make_head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", {b"400"}),
+    "an encoding that hides chunks": (make_head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + HIDDEN, {b"400"}),
+    "a blank before the colon": (make_head(b"Transfer-Encoding : chunked") + b"0\r\n\r\n", {b"400"}),
+    "a chunk that is no number": (make_head(b"Transfer-Encoding: chunked") + b"zz\r\n" + BODY, {b"400"}),
+    "a chunk of a gigabyte": (make_head(b"Transfer-Encoding: chunked") + b"40000000\r\n" + BODY, {b"400", b"408"}),
+    "a negative length": (make_head(b"Content-Length: -1") + BODY, {b"400"}),
+    "a length with a sign": (make_head(b"Content-Length: +5") + BODY, {b"400"}),
+    "a length of 30 digits": (make_head(b"Content-Length: " + b"9" * 30) + BODY, {b"400"}),
+    "a folded header": (make_head(b"X-A: b\r\n Content-Length: 5") + BODY, {b"400"}),
+    "a NUL in a header": (make_head(b"X-A: a\x00b", b"Content-Length: %d" % len(BODY)) + BODY, {b"400"}),
     "no request at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n", {b"400"}),
 }  # fmt: skip
 
@@ -67,7 +67,7 @@ def exchange(stack: Stack, sent: bytes) -> list[bytes]:
 
 
 def read_signal(stack: Stack, name: str) -> float:
-    lines = [line for line in stack.signals().splitlines() if line.startswith(f"rta_collect_{name}_total")]
+    lines = [line for line in stack.read_signals().splitlines() if line.startswith(f"rta_collect_{name}_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
@@ -89,14 +89,14 @@ def test_a_request_with_two_readings_is_refused_and_hides_no_other(stack: Stack,
 
 def test_bad_requests_through_a_socket_are_no_errors_of_ours(stack: Stack) -> None:
     chance = random.Random(7)
-    with unharmed(stack):
+    with expecting_no_harm(stack):
         for number in range(GENERATED):
             bad = make_request(chance)
             headers = [f"{name}: {value}".encode("latin-1") for name, value in bad.headers.items()]
             if not {"content-length", "transfer-encoding"} & bad.headers.keys():
                 wrong = chance.choice((0, 0, 0, -1, 7)) if number % 3 == 0 else 0
                 headers.append(b"Content-Length: %d" % max(0, len(bad.body) + wrong))
-            statuses = exchange(stack, head(*headers, path=bad.path.encode()) + bad.body)
+            statuses = exchange(stack, make_head(*headers, path=bad.path.encode()) + bad.body)
             assert not [status for status in statuses if status[:1] == b"5" and status != b"503"], (bad, statuses)
     # A client that has hung up gets no answer, so the last events may still be under way to Kafka.
-    until(lambda: len(set(account(stack))) == 1, "every event that was received has an end", END_SECONDS_MAX)
+    wait_until(lambda: len(set(account(stack))) == 1, "every event that was received has an end", END_SECONDS_MAX)

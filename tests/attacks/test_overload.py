@@ -13,7 +13,7 @@ import httpx
 
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
-from tests.attacks.harm import unharmed
+from tests.attacks.harm import expecting_no_harm
 from tests.attacks.stack import ATTACKER, EVENT, WRITE_KEY, Stack
 from tests.plain_http import NO_TLS
 
@@ -53,9 +53,9 @@ class Overload:
 
 def test_overload_is_refused_and_loses_nothing_acknowledged(stack: Stack) -> None:
     broker = Broker(KafkaSettings(bootstrap_servers=stack.servers.kafka_bootstrap_servers))
-    senders = min(SENDERS_MAX, max(SENDERS_MIN, round(OVERLOAD * PATIENCE_SECONDS / seconds_of_one(stack))))
+    senders = min(SENDERS_MAX, max(SENDERS_MIN, round(OVERLOAD * PATIENCE_SECONDS / measure_one_batch(stack))))
     before = sum(broker.read_ends().values())
-    with unharmed(stack), ThreadPoolExecutor(senders) as pool:
+    with expecting_no_harm(stack), ThreadPoolExecutor(senders) as pool:
         overload = Overload(stack)
         list(pool.map(overload.send, range(senders)))
     print(f"    {senders} senders: {dict(overload.statuses)}, {overload.accepted} events taken", flush=True)
@@ -65,7 +65,7 @@ def test_overload_is_refused_and_loses_nothing_acknowledged(stack: Stack) -> Non
     assert sum(broker.read_ends().values()) - before >= overload.accepted
 
 
-def seconds_of_one(stack: Stack) -> float:
+def measure_one_batch(stack: Stack) -> float:
     """How long one batch takes while nobody else sends."""
     headers = {"Content-Encoding": "gzip"}
     for _ in range(2):

@@ -16,7 +16,7 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import CellsKey, Delta
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.attacks.harm import unharmed
+from tests.attacks.harm import expecting_no_harm
 from tests.attacks.stack import Stack
 
 EVENTS, MINUTES, HOURS, PRODUCTS_PER_HOUR = 40, 2_800, 12, 10_000
@@ -56,7 +56,7 @@ def filled(stack: Stack, now: int) -> Stack:
     return stack
 
 
-def iso(minute: int) -> str:
+def format_minute(minute: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)).isoformat()
 
 
@@ -66,8 +66,14 @@ def ask_all(stack: Stack, queries: list[dict[str, Any]]) -> httpx.Response:
 
 def test_the_largest_questions_hold_nobody_up(filled: Stack, now: int) -> None:
     """As many points as a request may ask for, again and again, six at once."""
-    largest = {"metric": "events", "from": iso(now - 2_700), "to": iso(now), "interval": "minute", "timezone": "UTC"}
-    with unharmed(filled), ThreadPoolExecutor(AT_ONCE) as pool:
+    largest = {
+        "metric": "events",
+        "from": format_minute(now - 2_700),
+        "to": format_minute(now),
+        "interval": "minute",
+        "timezone": "UTC",
+    }
+    with expecting_no_harm(filled), ThreadPoolExecutor(AT_ONCE) as pool:
         queries = [{**largest, "breakdown": ["event"], "limit": 37}]
         answers = list(pool.map(lambda _: ask_all(filled, queries), range(2 * AT_ONCE)))
     for answer in answers:
@@ -76,26 +82,38 @@ def test_the_largest_questions_hold_nobody_up(filled: Stack, now: int) -> None:
 
 
 def test_a_larger_one_is_refused_before_anything_is_read(filled: Stack, now: int) -> None:
-    query = {"metric": "events", "from": iso(now - 2_700), "to": iso(now), "interval": "minute", "timezone": "UTC"}
-    with unharmed(filled):
+    query = {
+        "metric": "events",
+        "from": format_minute(now - 2_700),
+        "to": format_minute(now),
+        "interval": "minute",
+        "timezone": "UTC",
+    }
+    with expecting_no_harm(filled):
         answer = ask_all(filled, [{**query, "breakdown": ["event"], "limit": 30}] * 20)
     assert (answer.status_code, answer.json()["field"]) == (422, "queries")
 
 
 def test_whole_buckets_of_a_fixed_period_are_read_in_portions(filled: Stack, now: int) -> None:
-    with unharmed(filled):
+    with expecting_no_harm(filled):
         for back in range(3):
-            period = {"from": iso((now // 60 - HOURS + back) * 60), "to": iso(now // 60 * 60)}
+            period = {"from": format_minute((now // 60 - HOURS + back) * 60), "to": format_minute(now // 60 * 60)}
             answer = filled.ask("GET", "/v1/metrics/product_views", params={**period, "breakdown": "product_id"})
             assert answer.status_code == 200
             assert answer.json()["results"][0]["total"] == HOURS - back
 
 
 def test_a_large_request_counts_as_several(filled: Stack, now: int) -> None:
-    left = []
+    budgets = []
     for interval, limit in (("hour", 1), ("minute", 30)):
-        query = {"metric": "events", "from": iso(now - 2_700), "interval": interval, "timezone": "UTC", "limit": limit}
+        query = {
+            "metric": "events",
+            "from": format_minute(now - 2_700),
+            "interval": interval,
+            "timezone": "UTC",
+            "limit": limit,
+        }
         answer = ask_all(filled, [{**query, "breakdown": ["event"]}])
         assert answer.status_code == 200
-        left.append(int(answer.headers["ratelimit-remaining"]))
-    assert left[0] - left[1] > 10
+        budgets.append(int(answer.headers["ratelimit-remaining"]))
+    assert budgets[0] - budgets[1] > 10

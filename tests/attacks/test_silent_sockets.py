@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from rtaplatform.bench.live.frames import mask_frame
-from tests.attacks.harm import unharmed
-from tests.attacks.stack import READ_KEY, Api, Stack, until
+from tests.attacks.harm import expecting_no_harm
+from tests.attacks.stack import READ_KEY, Api, Stack, wait_until
 
 SOCKETS = 150
 GIVEN_UP_SECONDS_MAX = 30.0
@@ -18,7 +18,7 @@ LARGE = {"metric": "events", "from": "-2880m", "interval": "minute"}  # 2,880 po
 QUERIES = [LARGE, {**LARGE, "metric": "page_views"}, {**LARGE, "metric": "orders"}]  # together some 280 kB
 
 
-def silent_socket(api: Api) -> socket.socket:
+def open_silent_socket(api: Api) -> socket.socket:
     connection = api.connect(receive_buffer_bytes=2_048)
     connection.sendall(
         b"GET /v1/live/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -31,7 +31,7 @@ def silent_socket(api: Api) -> socket.socket:
 
 
 def count(api: Api, name: str, reason: str) -> float:
-    lines = [line for line in api.signals().splitlines() if line.startswith(f"{name}{{")]
+    lines = [line for line in api.read_signals().splitlines() if line.startswith(f"{name}{{")]
     return sum(float(line.split()[-1]) for line in lines if f'reason="{reason}"' in line)
 
 
@@ -47,11 +47,11 @@ def count_cut(api: Api) -> float:
 
 @pytest.mark.waits
 def test_sockets_that_read_nothing_are_cut_and_take_little_memory(stack: Stack) -> None:
-    wanted, cut_before = count_given_up(stack) + SOCKETS, count_cut(stack)
-    with unharmed(stack):
-        held = [silent_socket(stack) for _ in range(SOCKETS)]
-        until(lambda: count_given_up(stack) >= wanted, "all are given up", GIVEN_UP_SECONDS_MAX)
-        until(lambda: stack.open_connections() == 0, "their connections are closed", CLOSED_SECONDS_MAX)
-    assert (count_given_up(stack), count_cut(stack)) == (wanted, cut_before + SOCKETS)
-    for connection in held:
+    given_up_expected, cut_before = count_given_up(stack) + SOCKETS, count_cut(stack)
+    with expecting_no_harm(stack):
+        connections = [open_silent_socket(stack) for _ in range(SOCKETS)]
+        wait_until(lambda: count_given_up(stack) >= given_up_expected, "all are given up", GIVEN_UP_SECONDS_MAX)
+        wait_until(lambda: stack.open_connections() == 0, "their connections are closed", CLOSED_SECONDS_MAX)
+    assert (count_given_up(stack), count_cut(stack)) == (given_up_expected, cut_before + SOCKETS)
+    for connection in connections:
         connection.close()

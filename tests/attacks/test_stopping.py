@@ -11,7 +11,7 @@ STOP_SECONDS_MAX = 10.0
 
 def test_a_stop_answers_what_is_under_way(stack: Stack) -> None:
     """D6: an import had got a bare 500, and the log three tracebacks."""
-    with stack.another_api() as api:
+    with stack.running_another_api() as api:
         importing, streaming, slow = api.connect(), api.connect(), api.connect()
         head = f"POST /v1/products/import HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_KEY}\r\n"
         importing.sendall(f"{head}Content-Type: application/x-ndjson\r\nContent-Length: 10000000\r\n\r\n".encode())

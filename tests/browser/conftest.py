@@ -55,7 +55,7 @@ def busy_platform(platform: LivePlatform) -> LivePlatform:
 def _is_steady(api: ApiCaller, totals: list[float]) -> bool:
     """Whether the number of events was the same three times, a second apart."""
     time.sleep(1)
-    totals.append(api.total("events", **{"from": "-7d"}))
+    totals.append(api.read_total("events", **{"from": "-7d"}))
     return totals[-1] > 0 and len(set(totals[-3:])) == 1
 
 

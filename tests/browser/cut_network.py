@@ -75,21 +75,21 @@ class CutNetwork:
         except OSError:
             near.close()
             return
-        for one, other in ((near, far), (far, near)):
-            self._lines[one] = other
-            self._selector.register(one, selectors.EVENT_READ)
+        for sender, other in ((near, far), (far, near)):
+            self._lines[sender] = other
+            self._selector.register(sender, selectors.EVENT_READ)
 
-    def _pass_on(self, one: socket.socket) -> None:
+    def _pass_on(self, sender: socket.socket) -> None:
         try:
-            data = one.recv(CHUNK)
-            self._lines[one].sendall(data)
+            data = sender.recv(CHUNK)
+            self._lines[sender].sendall(data)
         except OSError:
             data = b""
         if not data:
-            self._drop(one)
+            self._drop(sender)
 
-    def _drop(self, one: socket.socket) -> None:
-        for end in (one, self._lines.get(one)):
+    def _drop(self, socket_to_close: socket.socket) -> None:
+        for end in (socket_to_close, self._lines.get(socket_to_close)):
             if end is not None and self._lines.pop(end, None) is not None:
                 with contextlib.suppress(OSError):
                     self._selector.unregister(end)

@@ -66,20 +66,20 @@ class DashboardWindow:
         assert self.hosts <= {own}, self.hosts
         assert self.errors == [], self.errors
 
-    def values(self) -> dict[str, float]:
+    def read_values(self) -> dict[str, float]:
         """What the tiles show, by metric: the API's number, which they carry beside the words."""
         tiles = self.page.locator("[data-metric]").evaluate_all(
             "tiles => tiles.map(tile => [tile.dataset.metric, tile.querySelector('[data-value]')?.dataset.value])"
         )
         return {metric: float(value) for metric, value in tiles if value}
 
-    def violations(self, axe: str) -> list[str]:
+    def find_violations(self, axe: str) -> list[str]:
         """Serious findings of axe-core on the page as it is."""
         self.page.evaluate(axe)
-        found = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        report = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{self.page.url} {violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-            for violation in found["violations"]
+            for violation in report["violations"]
             if violation["impact"] in WORST
             for node in violation["nodes"][:3]
         ]
@@ -115,7 +115,7 @@ class ApiCaller:
         assert answer.is_success, answer.text
         return answer
 
-    def total(self, metric: str, **query: Any) -> float:
+    def read_total(self, metric: str, **query: Any) -> float:
         answers = self.call("POST", "/v1/query", {"queries": [{"metric": metric, "from": "-24h", **query}]}).json()
         total: float = answers["answers"][0]["results"][0]["total"]
         return total

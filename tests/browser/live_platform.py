@@ -76,8 +76,8 @@ class LivePlatform:
 
     @classmethod
     def start(cls, folder: Path) -> LivePlatform:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RTA_")}
-        environment = {**kept, "PYTHONPATH": str(SOURCE), "RTA_LIMITS_PROJECTS_PER_HOUR": "0"}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("RTA_")}
+        environment = {**variables, "PYTHONPATH": str(SOURCE), "RTA_LIMITS_PROJECTS_PER_HOUR": "0"}
         options = ["--data-dir", "data", "--port", "0", "--simulate", "0", "--ready-file", "ready.json"]
         with (folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
@@ -110,7 +110,7 @@ class LivePlatform:
         keys = answer.json()["keys"]
         return LiveProject(self, slug, keys["write_key"], keys["read_key"], keys["admin_key"])
 
-    def values(self) -> list[bytes]:
+    def read_values(self) -> list[bytes]:
         """Everything that was sent for web pages, in the order of the partitions. Some of it may be no JSON at all."""
         assert self.log is not None
         return self.log.read()
@@ -130,55 +130,63 @@ class LiveProject:
     read_key: str
     admin_key: str
 
-    def records(self) -> list[Record]:
+    def read_records(self) -> list[Record]:
         """By the time of the client, then as they were sent."""
-        own = [json.loads(value) for value in self.platform.values() if f'"projectId":"{self.slug}"'.encode() in value]
+        own = [
+            json.loads(value) for value in self.platform.read_values() if f'"projectId":"{self.slug}"'.encode() in value
+        ]
         return sorted(own, key=lambda record: str(record["originalTimestamp"]))
 
     def wait_for_records(self, number: int) -> list[Record]:
-        wait_for(lambda: len(self.records()) >= number, lambda: f"{number} records, there are {len(self.records())}")
+        wait_for(
+            lambda: len(self.read_records()) >= number,
+            lambda: f"{number} records, there are {len(self.read_records())}",
+        )
         time.sleep(1)  # and no more
-        records = self.records()
-        assert len({record["messageId"] for record in records}) == number, [_short(record) for record in records]
+        records = self.read_records()
+        assert len({record["messageId"] for record in records}) == number, [_shorten(record) for record in records]
         return records
 
     def wait_for_messages(self, number: int) -> list[Record]:
         """One record for each message: a sender whose page closed before the answer came sends the message again."""
         wait_for(
-            lambda: len(self._messages()) >= number, lambda: f"{number} messages, there are {len(self._messages())}"
+            lambda: len(self._read_messages()) >= number,
+            lambda: f"{number} messages, there are {len(self._read_messages())}",
         )
         time.sleep(1)  # and no more
-        messages = self._messages()
-        assert len(messages) == number, [_short(record) for record in messages]
+        messages = self._read_messages()
+        assert len(messages) == number, [_shorten(record) for record in messages]
         return messages
 
-    def _messages(self) -> list[Record]:
+    def _read_messages(self) -> list[Record]:
         """The first record of each message id."""
         first: dict[str, Record] = {}
-        for record in self.records():
+        for record in self.read_records():
             first.setdefault(record["messageId"], record)
         return list(first.values())
 
-    def total(self, metric: str, **parameters: str) -> float:
-        return self.totals(metric, **parameters).get((), 0)
+    def read_total(self, metric: str, **parameters: str) -> float:
+        return self.read_totals(metric, **parameters).get((), 0)
 
-    def totals(self, metric: str, **parameters: str) -> dict[tuple[str, ...], float]:
+    def read_totals(self, metric: str, **parameters: str) -> dict[tuple[str, ...], float]:
         """The totals of the last hour, by the values of the breakdown."""
         answer = plain_http.get(
             f"{self.platform.url}/v1/metrics/{metric}", params={"from": "-60m", "limit": "1000", **parameters},
             headers={"Authorization": f"Bearer {self.read_key}"}, timeout=30,
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
-        return {tuple(one["dimensions"].values()): one["total"] for one in answer.json()["results"]}
+        return {tuple(result["dimensions"].values()): result["total"] for result in answer.json()["results"]}
 
     def wait_for_total(self, metric: str, total: float) -> None:
-        wait_for(lambda: self.total(metric) == total, lambda: f"{metric}: {total}, is {self._explain(metric)}")
+        wait_for(lambda: self.read_total(metric) == total, lambda: f"{metric}: {total}, is {self._explain(metric)}")
 
     def _explain(self, metric: str) -> str:
         names = ("messageId", "timestamp", "marks")
-        records = [(*_short(record), *(record.get(name) for name in names)) for record in self.records()]
-        return f"{self.total(metric)}; events: {self.totals('events', breakdown='event')}; in the log: {records}"
+        records = [(*_shorten(record), *(record.get(name) for name in names)) for record in self.read_records()]
+        return (
+            f"{self.read_total(metric)}; events: {self.read_totals('events', breakdown='event')}; in the log: {records}"
+        )
 
 
-def _short(record: Record) -> tuple[Any, ...]:
+def _shorten(record: Record) -> tuple[Any, ...]:
     return record["type"], record.get("event"), record["context"].get("page", {}).get("path")

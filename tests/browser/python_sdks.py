@@ -22,7 +22,7 @@ EVENTS, ORDERS, REVENUE = CLICKS + 2, 1, 12.5
 Errors = list[Any]
 
 
-def person(number: int) -> str:
+def name_person(number: int) -> str:
     return f"u-{number % PEOPLE}"
 
 
@@ -41,7 +41,7 @@ def send_by_rudderstack(host: str, key: str, errors: Errors, size: int = 1) -> N
 def _send_calls(client: Any, size: int) -> None:
     client.identify("u-0", {"plan": "pro"})
     for number in range(CLICKS):
-        client.track(person(number), "Clicked", {"number": number, "text": "x" * size})
+        client.track(name_person(number), "Clicked", {"number": number, "text": "x" * size})
     client.track("u-0", "Order Completed", ORDER)
 
 
@@ -49,7 +49,7 @@ def send_by_posthog(host: str, key: str, errors: Errors, size: int = 1) -> None:
     client = Posthog(key, host=host, gzip=True, on_error=lambda error, _: errors.append(error))
     client.set(distinct_id="u-0", properties={"plan": "pro"})
     for number in range(CLICKS):
-        client.capture("Clicked", distinct_id=person(number), properties={"number": number, "text": "x" * size})
+        client.capture("Clicked", distinct_id=name_person(number), properties={"number": number, "text": "x" * size})
     client.capture("Order Completed", distinct_id="u-0", properties=ORDER)
     client.shutdown()
 
@@ -58,7 +58,7 @@ def send_by_cloudevents(host: str, key: str, errors: Errors, size: int = 1) -> N
     """Structured and binary events in turn. The SDK makes the requests, and leaves sending to its users."""
     events = [CloudEvent({"type": "identify", "source": "/test"}, {"userId": "u-0", "traits": {"plan": "pro"}})]
     for number in range(CLICKS):
-        attributes = {"type": "Clicked", "source": "/test", "userid": person(number)}
+        attributes = {"type": "Clicked", "source": "/test", "userid": name_person(number)}
         events.append(CloudEvent(attributes, {"number": number, "text": "x" * size}))
     events.append(CloudEvent({"type": "Order Completed", "source": "/test", "userid": "u-0"}, dict(ORDER)))
     client = httpx.Client(base_url=host, timeout=30)
@@ -75,7 +75,7 @@ def send_by_ga4(host: str, key: str, errors: Errors, size: int = 1) -> None:
     clicks = [{"name": "Clicked", "params": {"number": number, "text": "x" * size}} for number in range(CLICKS)]
     purchase = {"name": "purchase", "params": {"transaction_id": "o-1", "value": REVENUE, "currency": "EUR"}}
     requests: list[dict[str, Any]] = [
-        {"client_id": f"1.{person(number)}", "user_id": person(number), "events": [click]}
+        {"client_id": f"1.{name_person(number)}", "user_id": name_person(number), "events": [click]}
         for number, click in enumerate(clicks)
     ]
     plan = {"plan": {"value": "pro"}}

@@ -35,11 +35,11 @@ class ServerClock:
 
     def _relay(self, near: WebSocketRoute) -> None:
         far = near.connect_to_server()
-        far.on_message(lambda message: near.send(self._moved(str(message))))
+        far.on_message(lambda message: near.send(self._move_clock(str(message))))
 
-    def _moved(self, text: str) -> str:
+    def _move_clock(self, text: str) -> str:
         message = json.loads(text)
         if "now" in message:
-            told = datetime.fromisoformat(message["now"]) + self.shift
-            message["now"] = told.isoformat()
+            shifted_time = datetime.fromisoformat(message["now"]) + self.shift
+            message["now"] = shifted_time.isoformat()
         return json.dumps(message)

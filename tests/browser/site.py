@@ -112,5 +112,5 @@ class _SiteHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *given: object) -> None:
+    def log_message(self, format: str, *arguments: object) -> None:
         """Not to the terminal."""

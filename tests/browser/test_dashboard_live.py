@@ -20,7 +20,7 @@ from tests.browser.live_platform import LivePlatform, LiveProject, wait_for
 AHEAD_MS = 3_600_000
 
 
-def order(number: int) -> dict[str, object]:
+def make_order(number: int) -> dict[str, object]:
     properties = {"order_id": f"o-{number}", "revenue": 10, "currency": "EUR", "product_id": "p-1"}
     return {"anonymousId": f"a-{number}", "event": "Order Completed", "properties": properties}
 
@@ -29,40 +29,40 @@ def test_numbers_move_by_themselves_and_stand_still_while_paused(
     platform: LivePlatform, browser: Browser, project: LiveProject
 ) -> None:
     send, window = ApiCaller(platform, project.write_key), DashboardWindow(browser, platform, project.read_key)
-    send.call("POST", "/v1/track", order(1))
+    send.call("POST", "/v1/track", make_order(1))
     project.wait_for_total("orders", 1)
     page = window.open("/?from=-30m")
-    wait_for(lambda: window.values().get("orders") == 1, "the first order")
-    send.call("POST", "/v1/track", order(2))
-    wait_for(lambda: window.values()["orders"] == 2, "the second order, without a reload")
+    wait_for(lambda: window.read_values().get("orders") == 1, "the first order")
+    send.call("POST", "/v1/track", make_order(2))
+    wait_for(lambda: window.read_values()["orders"] == 2, "the second order, without a reload")
     page.keyboard.press("Space")
     expect(page.locator(".banner")).to_contain_text("Paused")
-    send.call("POST", "/v1/track", order(3))
+    send.call("POST", "/v1/track", make_order(3))
     project.wait_for_total("orders", 3)
     page.wait_for_timeout(6_000)
-    assert window.values()["orders"] == 2
+    assert window.read_values()["orders"] == 2
     page.keyboard.press("Space")
-    wait_for(lambda: window.values()["orders"] == 3, "the third order, once resumed")
+    wait_for(lambda: window.read_values()["orders"] == 3, "the third order, once resumed")
     window.close()
 
 
 def test_the_api_is_killed_and_comes_back(platform: LivePlatform, browser: Browser, project: LiveProject) -> None:
     send, window = ApiCaller(platform, project.write_key), DashboardWindow(browser, platform, project.read_key)
-    send.call("POST", "/v1/track", order(1))
+    send.call("POST", "/v1/track", make_order(1))
     project.wait_for_total("orders", 1)
     page = window.open("/?from=-30m")
-    wait_for(lambda: window.values().get("orders") == 1, "the first order")
-    with held_supervisor(platform):
-        os.kill(process_of(platform, "api"), signal.SIGKILL)
+    wait_for(lambda: window.read_values().get("orders") == 1, "the first order")
+    with holding_supervisor(platform):
+        os.kill(find_process(platform, "api"), signal.SIGKILL)
         expect(page.locator(".dot-state")).to_have_attribute("data-state", "reconnecting", timeout=30_000)
-        assert window.values()["orders"] == 1, "the old numbers stay"
+        assert window.read_values()["orders"] == 1, "the old numbers stay"
     wait_for(lambda: is_sent(send, 2), "the API is back", 60)
-    wait_for(lambda: window.values()["orders"] == 2, "the page goes on by itself", 60)
+    wait_for(lambda: window.read_values()["orders"] == 2, "the page goes on by itself", 60)
     window.close()
 
 
 @contextmanager
-def held_supervisor(platform: LivePlatform) -> Iterator[None]:
+def holding_supervisor(platform: LivePlatform) -> Iterator[None]:
     """Nothing that ends is started again: a fast start would be over before the page has noticed."""
     platform.process.send_signal(signal.SIGSTOP)
     try:
@@ -73,13 +73,13 @@ def held_supervisor(platform: LivePlatform) -> Iterator[None]:
 
 def is_sent(send: ApiCaller, number: int) -> bool:
     try:
-        send.call("POST", "/v1/track", order(number))
+        send.call("POST", "/v1/track", make_order(number))
     except Exception:  # noqa: BLE001  # any failure means: not yet
         return False
     return True
 
 
-def process_of(platform: LivePlatform, command: str) -> int:
+def find_process(platform: LivePlatform, command: str) -> int:
     """The process below `rta up` that runs this command of `rta`."""
     processes = {int(path.name): path for path in Path("/proc").iterdir() if path.name.isdigit()}
     parents = {}
@@ -112,10 +112,10 @@ def test_a_browser_with_a_wrong_clock_shows_true_ages(
 
 def test_a_revoked_key_ends_the_session(platform: LivePlatform, browser: Browser) -> None:
     admin = ApiCaller(platform, platform.ready["admin_key"])
-    made = admin.call("POST", "/v1/keys", {"name": "short", "scopes": ["read", "catalog:read"]}).json()
-    window = DashboardWindow(browser, platform, made["key"])
+    new_key = admin.call("POST", "/v1/keys", {"name": "short", "scopes": ["read", "catalog:read"]}).json()
+    window = DashboardWindow(browser, platform, new_key["key"])
     page = window.open("/explore?metric=orders")
-    admin.call("DELETE", f"/v1/keys/{made['id']}")
+    admin.call("DELETE", f"/v1/keys/{new_key['id']}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=90_000)
     assert page.url.endswith("/explore?metric=orders"), "the address stays"
     window.close()

@@ -45,7 +45,7 @@ def test_every_page_is_whole_and_accessible(
         page = window.open(path)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, f"{name} is {overflow} px wider than the window"
-        findings += window.violations(axe)
+        findings += window.find_violations(axe)
         window.keep_picture(f"{name}-{width}-{theme}")
     assert findings == []
     window.close()
@@ -55,9 +55,9 @@ def test_the_numbers_of_the_overview_are_the_apis(busy_platform: LivePlatform, b
     key = busy_platform.ready["admin_key"]
     window, api = DashboardWindow(browser, busy_platform, key), ApiCaller(busy_platform, key)
     window.open("/")
-    shown = window.values()
+    shown = window.read_values()
     metrics = ("visitors", "sessions", "page_views", "orders", "revenue")
-    expected = {metric: api.total(metric, interval="hour") for metric in metrics}
+    expected = {metric: api.read_total(metric, interval="hour") for metric in metrics}
     assert {metric: shown[metric] for metric in expected} == pytest.approx(expected)
     assert expected["orders"] > 0
     window.close()
@@ -78,6 +78,6 @@ def test_the_rows_of_explore_are_the_apis(busy_platform: LivePlatform, browser: 
 def test_a_wall_can_hide_money(busy_platform: LivePlatform, browser: Browser) -> None:
     window = DashboardWindow(browser, busy_platform, busy_platform.ready["admin_key"])
     page = window.open("/?wall=1&hide=money")
-    assert "revenue" not in window.values()
+    assert "revenue" not in window.read_values()
     assert "€" not in page.inner_text("main")
     window.close()

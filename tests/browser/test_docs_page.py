@@ -30,7 +30,7 @@ def send(section: Locator) -> str:
     return section.locator("output p").inner_text()
 
 
-def answer_of(section: Locator) -> Any:
+def read_answer(section: Locator) -> Any:
     answer = section.locator("output .answer")
     expect(answer).not_to_be_empty(timeout=WAIT_MS)  # it comes after the status
     return json.loads(answer.inner_text())
@@ -38,9 +38,9 @@ def answer_of(section: Locator) -> Any:
 
 @pytest.fixture
 def window(platform: LivePlatform, browser: Browser) -> DashboardWindow:
-    made = DashboardWindow(browser, platform, None)
-    made.open("/docs")
-    return made
+    new_window = DashboardWindow(browser, platform, None)
+    new_window.open("/docs")
+    return new_window
 
 
 def test_requests_are_tried_and_the_key_stays_in_the_page(window: DashboardWindow, platform: LivePlatform) -> None:
@@ -49,20 +49,20 @@ def test_requests_are_tried_and_the_key_stays_in_the_page(window: DashboardWindo
     assert send(track).startswith("401")
     page.get_by_label("Key").fill(keys["write_key"])
     assert send(track).startswith("200")
-    assert answer_of(track) == {"success": True}
+    assert read_answer(track) == {"success": True}
 
     page.get_by_label("Key").fill(keys["read_key"])
     metric = open_operation(page, "readMetric")
     metric.get_by_label("name *").select_option("events")
     metric.get_by_label("from").fill("-1h")
     assert send(metric).startswith("200")
-    assert answer_of(metric)["metric"] == "events"
+    assert read_answer(metric)["metric"] == "events"
     curl = metric.locator("output pre").first.inner_text()
     assert "from=-1h" in curl
     assert keys["read_key"] not in page.content()
     metric.get_by_label("from").fill("yesterday")
     assert send(metric).startswith("422")
-    assert answer_of(metric)["field"] == "from"
+    assert read_answer(metric)["field"] == "from"
 
     stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])")
     assert keys["read_key"] not in stored
@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_accessible(
     expect(page.locator("#readQueries .body")).to_contain_text('"metric": "orders"')
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
-    assert window.violations(axe) == []
+    assert window.find_violations(axe) == []
     window.keep_picture(f"docs-{width}-{theme}")
     page.locator("#readQueries").scroll_into_view_if_needed()
     window.close()

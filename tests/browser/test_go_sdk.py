@@ -23,17 +23,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("go") / "go_sdk"
     shutil.copytree(Path(__file__).parent / "go_sdk", folder)
     command = ["go", "build", "-mod=readonly", "-o", "send", "."]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS_MAX)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS_MAX
+    )
+    assert process.returncode == 0, process.stderr
     return folder / "send"
 
 
 def send(program: Path, url: str, key: str, size: int = 1, *settings: str) -> tuple[int, str]:
     """Run the program. Returns how many messages its SDK gave up, and what it said of them."""
     command = [str(program), url, key, str(size), *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout), done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout), process.stderr
 
 
 def test_go_sends_again_and_counts_are_the_truth(project: LiveProject, program: Path) -> None:
@@ -47,15 +49,15 @@ def test_go_sends_again_and_counts_are_the_truth(project: LiveProject, program: 
 
 def test_go_tells_of_a_wrong_key(platform: LivePlatform, project: LiveProject, program: Path) -> None:
     # It tries ten times whatever the answer is, by default within three quarters of a minute.
-    failures, told = send(program, platform.url, "rta_w_wrong", 1, str(PAUSE_MS))
+    failures, log_text = send(program, platform.url, "rta_w_wrong", 1, str(PAUSE_MS))
     assert failures == EVENTS
-    assert "401" in told
-    assert project.total("events") == 0
+    assert "401" in log_text
+    assert project.read_total("events") == 0
 
 
 def test_go_gives_up_events_that_are_too_large_and_sends_the_others(project: LiveProject, program: Path) -> None:
-    failures, told = send(program, project.platform.url, project.write_key, TOO_LARGE)
+    failures, log_text = send(program, project.platform.url, project.write_key, TOO_LARGE)
     assert failures == CLICKS
-    assert "maximum allowed size" in told
-    wait_for(lambda: project.total("events") == EVENTS - CLICKS, "the events of usual size are counted")
-    assert project.totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}
+    assert "maximum allowed size" in log_text
+    wait_for(lambda: project.read_total("events") == EVENTS - CLICKS, "the events of usual size are counted")
+    assert project.read_totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}

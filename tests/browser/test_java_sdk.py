@@ -31,15 +31,15 @@ class JavaProgram:
 
     def send(self, url: str, key: str, size: int = 1) -> tuple[int, str]:
         """Run it. Returns how many messages its SDK gave up, and what it said of them."""
-        done = self.run("-cp", self.class_path, "Send", url, key, str(size))
-        return int(done.stdout), done.stderr
+        process = self.run("-cp", self.class_path, "Send", url, key, str(size))
+        return int(process.stdout), process.stderr
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+        process = subprocess.run(
             [str(self.java), *arguments], capture_output=True, text=True, check=False, timeout=SECONDS_MAX
         )
-        assert done.returncode == 0, done.stderr
-        return done
+        assert process.returncode == 0, process.stderr
+        return process
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> JavaProgram:
         find_cache_folder(settings.cache_dir), lambda _: None, repository_url=settings.maven_url,
         lock_file=SOURCE_FOLDER / "segment.lock.toml",
     )  # fmt: skip
-    made = JavaProgram(find_java().program, os.pathsep.join(map(str, [*jars, folder])))
+    program = JavaProgram(find_java().program, os.pathsep.join(map(str, [*jars, folder])))
     compiler = next(jar for jar in jars if jar.name.startswith("ecj-"))
-    made.run("-jar", str(compiler), "-17", "-d", str(folder), "-cp", made.class_path, str(SOURCE_FOLDER / "Send.java"))
-    return made
+    program.run(
+        "-jar", str(compiler), "-17", "-d", str(folder), "-cp", program.class_path, str(SOURCE_FOLDER / "Send.java")
+    )
+    return program
 
 
 def test_java_sends_again_and_counts_are_the_truth(project: LiveProject, program: JavaProgram) -> None:
@@ -67,12 +69,12 @@ def test_java_sends_again_and_counts_are_the_truth(project: LiveProject, program
 
 def test_java_tells_of_a_wrong_key(platform: LivePlatform, project: LiveProject, program: JavaProgram) -> None:
     assert program.send(platform.url, "rta_w_wrong")[0] == EVENTS
-    assert project.total("events") == 0
+    assert project.read_total("events") == 0
 
 
 def test_java_gives_up_events_that_are_too_large_and_sends_the_others(
     project: LiveProject, program: JavaProgram
 ) -> None:
     assert program.send(project.platform.url, project.write_key, TOO_LARGE)[0] == CLICKS
-    wait_for(lambda: project.total("events") == EVENTS - CLICKS, "the events of usual size are counted")
-    assert project.totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}
+    wait_for(lambda: project.read_total("events") == EVENTS - CLICKS, "the events of usual size are counted")
+    assert project.read_totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}

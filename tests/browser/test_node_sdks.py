@@ -32,16 +32,16 @@ def sdks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with exactly what the lock names; nothing that it installs runs a script."""
     folder = tmp_path_factory.mktemp("npm") / "node_sdks"
     shutil.copytree(Path(__file__).parent / "node_sdks", folder, ignore=shutil.ignore_patterns("node_modules"))
-    done = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr
     return folder
 
 
 def run_node(folder: Path, *arguments: str) -> str:
     command = ["node", "send.mjs", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return process.stderr
 
 
 @pytest.mark.parametrize("sdk", ["segment", "rudderstack"])
@@ -56,17 +56,17 @@ def test_node_sends_again_and_counts_are_the_truth(project: LiveProject, sdks: P
 
 def test_segments_node_sdk_tells_of_a_wrong_key(project: LiveProject, sdks: Path) -> None:
     assert "delivery_failure" in run_node(sdks, "segment", project.platform.url, "rta_w_wrong")
-    assert project.total("events") == 0
+    assert project.read_total("events") == 0
 
 
 def test_umamis_client_counts_its_page_events_and_order(project: LiveProject, sdks: Path) -> None:
     run_node(sdks, "umami", project.platform.url, project.write_key)
     project.wait_for_total("events", CLICKS + 2)
-    assert project.totals("events", breakdown="event") == {
+    assert project.read_totals("events", breakdown="event") == {
         ("$page",): 1, ("Clicked",): CLICKS, ("Order Completed",): ORDERS,
     }  # fmt: skip
-    assert (project.total("visitors"), project.total("sessions")) == (1, 1)
-    assert project.total("revenue") == REVENUE
+    assert (project.read_total("visitors"), project.read_total("sessions")) == (1, 1)
+    assert project.read_total("revenue") == REVENUE
 
 
 def test_plausibles_script_counts_and_asks_no_other_host(
@@ -79,8 +79,8 @@ def test_plausibles_script_counts_and_asks_no_other_host(
     page.goto(site.url)
     endpoint = f"{project.platform.url}/api/event?writeKey={project.write_key}"
     assert page.evaluate(PLAUSIBLE, ["shop.example", endpoint]) == [202, 202]
-    wait_for(lambda: project.total("events") == 3, "the page view and both events are counted")
+    wait_for(lambda: project.read_total("events") == 3, "the page view and both events are counted")
     page.close()
-    assert (project.total("page_views"), project.total("visitors")) == (1, 1)
-    assert (project.total("orders"), project.total("revenue")) == (1, REVENUE)
+    assert (project.read_total("page_views"), project.read_total("visitors")) == (1, 1)
+    assert (project.read_total("orders"), project.read_total("revenue")) == (1, REVENUE)
     assert hosts == {urlsplit(site.url).netloc, urlsplit(project.platform.url).netloc}

@@ -26,10 +26,14 @@ def read_duplicates(project: LiveProject) -> int:
 def expect_the_truth(project: LiveProject, *, repeated: int) -> None:
     """Every number is that of what was sent, after all of it was sent again."""
     wait_for(lambda: read_duplicates(project) == repeated, f"{repeated} repeats, are {read_duplicates(project)}")
-    assert project.totals("events", breakdown="event") == {
+    assert project.read_totals("events", breakdown="event") == {
         ("Clicked",): CLICKS, ("$identify",): 1, ("Order Completed",): ORDERS,
     }  # fmt: skip
-    assert (project.total("visitors"), project.total("orders"), project.total("revenue")) == (PEOPLE, ORDERS, REVENUE)
+    assert (project.read_total("visitors"), project.read_total("orders"), project.read_total("revenue")) == (
+        PEOPLE,
+        ORDERS,
+        REVENUE,
+    )
 
 
 @pytest.mark.parametrize("sdk", PYTHON_SDKS)
@@ -49,12 +53,12 @@ def test_a_wrong_key_counts_nothing_and_is_told(platform: LivePlatform, project:
     PYTHON_SDKS[sdk](platform.url, "rta_w_wrong", errors)
     assert errors
     assert all("401" in repr(error) or "401" in str(vars(error)) for error in errors), errors
-    assert project.total("events") == 0
+    assert project.read_total("events") == 0
 
 
 @pytest.mark.parametrize("sdk", ["rudderstack", "posthog", "cloudevents", "ga4"])
 def test_events_that_are_too_large_are_refused_alone(platform: LivePlatform, project: LiveProject, sdk: str) -> None:
     """Segment's SDK refuses them itself."""
     PYTHON_SDKS[sdk](platform.url, project.write_key, [], TOO_LARGE)
-    wait_for(lambda: project.total("events") == EVENTS - CLICKS, "the events of usual size are counted")
-    assert project.totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}
+    wait_for(lambda: project.read_total("events") == EVENTS - CLICKS, "the events of usual size are counted")
+    assert project.read_totals("events", breakdown="event").keys() == {("$identify",), ("Order Completed",)}

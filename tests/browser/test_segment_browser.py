@@ -23,17 +23,17 @@ CALLS = """async () => {
 
 
 def install_segment(folder: Path) -> Path:
-    done = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr
     return folder / "node_modules" / "@segment" / "analytics-next" / "dist" / "umd"
 
 
-def asked_by_pages(net_log: Path) -> set[str]:
+def read_hosts_asked_by_pages(net_log: Path) -> set[str]:
     """The hosts that Chromium's network log says pages have asked for, whatever became of the requests."""
     text = net_log.read_text().rstrip().rstrip(",")
     log = json.loads(text if text.endswith("}") else text + "]}")
     starts = [event["params"] for event in log["events"] if "url" in event.get("params", {})]
-    urls = [one["url"] for one in starts if one.get("initiator", PAGE_MADE) != PAGE_MADE]
+    urls = [request["url"] for request in starts if request.get("initiator", PAGE_MADE) != PAGE_MADE]
     return {urlsplit(url).netloc for url in urls}
 
 
@@ -62,7 +62,7 @@ def test_segments_script_and_ours_ask_no_other_host(
     libraries = sorted(record["context"]["library"]["name"] for record in records)
     assert libraries == ["analytics.js"] * 6 + ["rta.js"] * 2
     project.wait_for_total("events", 8)
-    assert (project.total("orders"), project.total("revenue")) == (1, 12.5)
+    assert (project.read_total("orders"), project.read_total("revenue")) == (1, 12.5)
     assert any(body.count(b"Order Completed") for _, body in site.posts), "the second went through the path of the site"
     allowed = {urlsplit(site.url).netloc, urlsplit(project.platform.url).netloc}
-    assert asked_by_pages(log) == allowed
+    assert read_hosts_asked_by_pages(log) == allowed

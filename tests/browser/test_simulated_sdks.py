@@ -31,27 +31,27 @@ def simulate(project: LiveProject, url: str) -> dict[str, Any]:
     """Run it to its end. Returns its truth."""
     options = ["--via", "http", "--url", url, "--write-key", project.write_key, "--project", project.slug]
     options += ["--rate", "0", "--events", str(EVENTS), *SHARES, "--data-dir", "data", "--truth", "truth.json"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "rtaplatform.cli.main", "simulate", *options],
         cwd=project.platform.folder, env={**os.environ, "PYTHONPATH": str(SOURCE)}, capture_output=True, text=True,
         timeout=240, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     truth: dict[str, Any] = json.loads((project.platform.folder / "truth.json").read_text())
     return truth
 
 
-def hours(rows: Rows) -> list[dict[str, Any]]:
+def select_hours(rows: Rows) -> list[dict[str, Any]]:
     return [row for row in rows if row["kind"] == "hour"]
 
 
-def total(rows: Rows, number: str) -> float:
-    return float(sum(row.get(number, 0) for row in hours(rows)))
+def sum_number(rows: Rows, number: str) -> float:
+    return float(sum(row.get(number, 0) for row in select_hours(rows)))
 
 
-def by(rows: Rows, dimension: str) -> dict[tuple[str, ...], float]:
+def count_by(rows: Rows, dimension: str) -> dict[tuple[str, ...], float]:
     counts = Counter[tuple[str, ...]]()
-    for row in hours(rows):
+    for row in select_hours(rows):
         counts[(row["name" if dimension == "event" else dimension],)] += row["count"]
     return dict(counts)
 
@@ -75,14 +75,16 @@ def test_every_total_is_the_truth_after_failures_and_repeats(project: LiveProjec
     # The proxy sends all that came through a second time.
     duplicates = truth["totals"]["duplicate"] + run["sent"]
     wait_for(lambda: read_meta(project)["duplicates"] == duplicates, f"{duplicates}, is {read_meta(project)}", 60)
-    assert project.totals("events", bots="include", **DAY) == {(): applied}
+    assert project.read_totals("events", bots="include", **DAY) == {(): applied}
     for dimension, rollup in ROWS_OF.items():
-        assert project.totals("events", breakdown=dimension, **DAY) == by(truth[rollup], dimension), dimension
-    bots = by(truth["bot_technology"], "browser")
-    people = by(truth["technology"], "browser")
+        assert project.read_totals("events", breakdown=dimension, **DAY) == count_by(truth[rollup], dimension), (
+            dimension
+        )
+    bots = count_by(truth["bot_technology"], "browser")
+    people = count_by(truth["technology"], "browser")
     everybody = {name: bots.get(name, 0) + people.get(name, 0) for name in bots.keys() | people.keys()}
     assert {("Googlebot",), ("HeadlessChrome",)} <= bots.keys()
-    assert project.totals("events", breakdown="browser", bots="include", **DAY) == everybody
+    assert project.read_totals("events", breakdown="browser", bots="include", **DAY) == everybody
     expect_commerce_and_people(project, truth)
 
 
@@ -92,7 +94,7 @@ def expect_commerce_and_people(project: LiveProject, truth: dict[str, Any]) -> N
         ("page_views", "pages", "page_views", 1), ("product_views", "products", "views", 1),
         ("adds_to_cart", "products", "adds", 1), ("sessions", "sessions", "sessions", 1),
     ):  # fmt: skip
-        assert total(truth[rows], number) > 0, metric
-        assert project.total(metric, **DAY) == round(total(truth[rows], number) / unit, 4), metric
+        assert sum_number(truth[rows], number) > 0, metric
+        assert project.read_total(metric, **DAY) == round(sum_number(truth[rows], number) / unit, 4), metric
     named = {row["id"] for row in truth["people"]}
-    assert abs(project.total("visitors", **DAY) - len(named)) <= 0.02 * len(named)
+    assert abs(project.read_total("visitors", **DAY) - len(named)) <= 0.02 * len(named)

@@ -57,13 +57,13 @@ class ShopTruth:
             self.orders.append(order)
 
 
-def campaign_of(record: dict[str, Any]) -> str | None:
+def read_campaign(record: dict[str, Any]) -> str | None:
     name: str | None = record["context"].get("campaign", {}).get("name")
     return name
 
 
 def test_every_page_order_and_campaign_of_a_shop_is_there(visitors: Visitors, project: LiveProject) -> None:
-    visitors.script()
+    visitors.write_script()
     truth, chance = ShopTruth(), random.Random(7)
     for number in range(VISITS):
         campaign = CAMPAIGNS[number % len(CAMPAIGNS)]
@@ -77,21 +77,21 @@ def test_every_page_order_and_campaign_of_a_shop_is_there(visitors: Visitors, pr
     views = [record for record in records if record["type"] == "page"]
     assert Counter(view["context"]["page"]["path"] for view in views) == truth.pages
     landings = [view for view in views if view["context"]["page"]["path"] == "/"]
-    assert Counter(map(campaign_of, landings)) == truth.landings
+    assert Counter(map(read_campaign, landings)) == truth.landings
     assert Counter(record["event"] for record in records if record["type"] == "track") == truth.events
     assert {record.get("properties", {}).get("order_id") for record in records} - {None} == set(truth.orders)
     assert len({record["anonymousId"] for record in records}) == VISITS
     project.wait_for_total("events", truth.pages.total() + truth.events.total())
-    assert project.total("page_views") == VISITS * PAGES
-    assert project.total("visitors") == VISITS
-    assert project.total("orders") == len(truth.orders) > 0
-    assert round(project.total("revenue") * 100) == truth.revenue_cents
-    assert project.total("product_views") == truth.events["Product Viewed"]
-    assert project.total("checkouts") == truth.events["Checkout Started"]
+    assert project.read_total("page_views") == VISITS * PAGES
+    assert project.read_total("visitors") == VISITS
+    assert project.read_total("orders") == len(truth.orders) > 0
+    assert round(project.read_total("revenue") * 100) == truth.revenue_cents
+    assert project.read_total("product_views") == truth.events["Product Viewed"]
+    assert project.read_total("checkouts") == truth.events["Checkout Started"]
 
 
 def test_an_event_says_where_and_with_what(visitors: Visitors, project: LiveProject, site: Site) -> None:
-    visitors.script()
+    visitors.write_script()
     page = visitors.arrive(
         "/a?utm_source=s&utm_campaign=c&x=1#part", timezone_id="Asia/Tokyo", viewport={"width": 800, "height": 600}
     )
@@ -100,7 +100,7 @@ def test_an_event_says_where_and_with_what(visitors: Visitors, project: LiveProj
     page.wait_for_timeout(150)
     page.evaluate("rta.identify('u-1', {plan: 'pro'}); rta.track('Signed Up', {plan: 'pro'}); rta.reset()")
     page.evaluate("rta.track('Left')")
-    first, second, person, signed_up, left = project.wait_for_records(5)
+    first, second, person, signed_up, last = project.wait_for_records(5)
     assert first["context"]["page"] == {
         "path": "/a", "search": "?utm_source=s&utm_campaign=c&x=1", "title": "Shop", "referrer": "",
         "url": f"{site.url}/a?utm_source=s&utm_campaign=c&x=1",
@@ -116,30 +116,30 @@ def test_an_event_says_where_and_with_what(visitors: Visitors, project: LiveProj
     assert "campaign" not in second["context"]
     assert (person["type"], person["userId"], person["traits"]) == ("identify", "u-1", {"plan": "pro"})
     assert (signed_up["userId"], signed_up["properties"]) == ("u-1", {"plan": "pro"})
-    assert left.get("userId") is None
-    assert left["anonymousId"] != signed_up["anonymousId"] == first["anonymousId"]
+    assert last.get("userId") is None
+    assert last["anonymousId"] != signed_up["anonymousId"] == first["anonymousId"]
 
 
 def test_hash_navigation_counts_where_the_page_asks(visitors: Visitors, project: LiveProject) -> None:
-    visitors.script("data-hash")
+    visitors.write_script("data-hash")
     page = visitors.arrive("/app#/one")
     page.evaluate("location.hash = '#/two'")
     page.wait_for_timeout(100)
     page.go_back()
     records = project.wait_for_records(3)
-    assert [one["context"]["page"]["path"] for one in records] == ["/app#/one", "/app#/two", "/app#/one"]
+    assert [record["context"]["page"]["path"] for record in records] == ["/app#/one", "/app#/two", "/app#/one"]
 
 
 def test_links_downloads_and_forms_are_events(visitors: Visitors, project: LiveProject, site: Site) -> None:
-    visitors.script()
+    visitors.write_script()
     page = visitors.arrive("/")
     for name in ("#inner", "#send", "#search", "#file", "#other"):
         page.click(name, no_wait_after=True)
         page.wait_for_timeout(50)
     page.wait_for_url("**/elsewhere")
     records = project.wait_for_records(5)
-    known = [one for one in records if one["type"] == "track"]
-    assert [(one["event"], one["properties"]) for one in known] == [
+    track_events = [record for record in records if record["type"] == "track"]
+    assert [(event["event"], event["properties"]) for event in track_events] == [
         ("Signed Up", {"form": "sign-up"}),
         ("File Downloaded", {"url": f"{site.url}/prices.pdf"}),
         ("Outbound Link Clicked", {"url": f"http://localhost:{site.port}/elsewhere"}),
@@ -148,17 +148,17 @@ def test_links_downloads_and_forms_are_events(visitors: Visitors, project: LiveP
 
 
 def test_reading_time_is_sent_when_the_page_changes(visitors: Visitors, project: LiveProject) -> None:
-    visitors.script('data-engaged="1"')
+    visitors.write_script('data-engaged="1"')
     page = visitors.arrive("/long")
     page.wait_for_timeout(1_600)
     page.evaluate("history.pushState({}, '', '/short')")
     page.wait_for_timeout(300)
     page.goto("about:blank")
     records = project.wait_for_records(3)
-    views = [one for one in records if one["type"] == "page"]
-    engaged = [one for one in records if one["type"] == "track"]
-    assert [one["context"]["page"]["path"] for one in views] == ["/long", "/short"]
-    assert [(one["event"], one["context"]["page"]["path"]) for one in engaged] == [("Page Engaged", "/long")]
+    views = [record for record in records if record["type"] == "page"]
+    engaged = [record for record in records if record["type"] == "track"]
+    assert [view["context"]["page"]["path"] for view in views] == ["/long", "/short"]
+    assert [(event["event"], event["context"]["page"]["path"]) for event in engaged] == [("Page Engaged", "/long")]
     assert engaged[0]["properties"]["seconds"] in (1, 2, 3)
 
 
@@ -168,7 +168,7 @@ def test_calls_before_the_script_is_there_are_kept(visitors: Visitors, project: 
         "(...given) => calls.push([name, given]) });"
         "rta.identify('u-2');rta.productViewed({product_id: 'p-1'});</script>"
     )
-    site.head = stub + visitors.script()
+    site.head = stub + visitors.write_script()
     visitors.arrive("/")
     person, viewed, view = project.wait_for_records(3)
     assert (person["type"], viewed["event"], view["type"]) == ("identify", "Product Viewed", "page")
@@ -176,7 +176,7 @@ def test_calls_before_the_script_is_there_are_kept(visitors: Visitors, project: 
 
 
 def test_a_path_of_the_site_needs_no_other_host(visitors: Visitors, project: LiveProject, site: Site) -> None:
-    visitors.script(src=f"{PREFIX}/rta.js")
+    visitors.write_script(src=f"{PREFIX}/rta.js")
     visitors.arrive("/")
     project.wait_for_records(1)
     assert visitors.hosts == {site.url}
@@ -184,7 +184,7 @@ def test_a_path_of_the_site_needs_no_other_host(visitors: Visitors, project: Liv
 
 
 def test_a_host_may_be_named(visitors: Visitors, project: LiveProject, site: Site) -> None:
-    visitors.script(f'data-host="{project.platform.url}/"', src=f"{PREFIX}/rta.js")
+    visitors.write_script(f'data-host="{project.platform.url}/"', src=f"{PREFIX}/rta.js")
     visitors.arrive("/")
     project.wait_for_records(1)
     assert site.posts == []

@@ -31,7 +31,7 @@ class Visitors:
     errors: list[str] = field(default_factory=list)
     contexts: list[BrowserContext] = field(default_factory=list)
 
-    def script(self, attributes: str = "", *, src: str | None = None) -> str:
+    def write_script(self, attributes: str = "", *, src: str | None = None) -> str:
         """The one line, which is in every page from now on. Without an attribute for it, reading time is not sent:
         on a slow machine a test may take as long as a reader.
         """

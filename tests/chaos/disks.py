@@ -24,10 +24,10 @@ def can_mount() -> bool:
     if shutil.which("unshare") is None or shutil.which("mount") is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
+        process = subprocess.run(
             ["unshare", "-m", "mount", "-t", "tmpfs", "none", folder], capture_output=True, check=False
         )
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 def enter_namespace() -> None:
@@ -67,5 +67,5 @@ class Disk:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, f"{' '.join(command)}: {process.stderr.strip()}"

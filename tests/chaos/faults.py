@@ -17,7 +17,7 @@ import psutil
 
 from rtaplatform.local.supervisor.child_process import ChildProcess
 from tests.chaos.site import WORKERS, Site
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 
 CUTS = 12
 CUT_BYTES_MAX = 64 << 10
@@ -58,16 +58,16 @@ def kill_all_workers(site: Site, _rng: Random) -> Iterator[None]:
 @contextmanager
 def kill_rebuild(site: Site, _rng: Random) -> Iterator[None]:
     """Of one that has counted something; it is started again, and must go on with that."""
-    left = site.rebuilds.kill()
+    remains = site.rebuilds.kill()
     yield
-    site.rebuilds.go_on(left)
+    site.rebuilds.go_on(remains)
 
 
 @contextmanager
 def kill_valkey(site: Site, _rng: Random) -> Iterator[None]:
     with site.history.rewinding():
         site.valkey.kill()
-        with site.history.server_down("redis"):
+        with site.history.noting_server_down("redis"):
             yield
         site.valkey.start()
 
@@ -75,7 +75,7 @@ def kill_valkey(site: Site, _rng: Random) -> Iterator[None]:
 @contextmanager
 def kill_kafka(site: Site, _rng: Random) -> Iterator[None]:
     site.kafka.kill()
-    with site.history.server_down("kafka"):
+    with site.history.noting_server_down("kafka"):
         yield
     site.kafka.start()
 
@@ -85,8 +85,8 @@ def lose_the_tail(site: Site, rng: Random) -> Iterator[None]:
     """Valkey is killed, and comes back without the last bytes of what it had written: often half of a batch."""
     with site.history.rewinding():
         site.valkey.kill()
-        with site.history.server_down("redis"):
-            last = site.written_by_valkey()
+        with site.history.noting_server_down("redis"):
+            last = site.find_file_written_by_valkey()
             size = last.stat().st_size
             with last.open("r+b") as file:
                 file.truncate(size - rng.randint(0, min(CUT_BYTES_MAX, max(0, size - site.begun_bytes))))
@@ -98,11 +98,11 @@ def lose_the_tail(site: Site, rng: Random) -> Iterator[None]:
 
 
 @contextmanager
-def _frozen(*processes: ChildProcess) -> Iterator[None]:
+def _freezing(*processes: ChildProcess) -> Iterator[None]:
     for process in processes:
         process.send_signal(signal.SIGSTOP)
     for process in processes:
-        until(lambda process=process: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "a stop")
+        wait_until(lambda process=process: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "a stop")
     try:
         yield
     finally:
@@ -113,25 +113,25 @@ def _frozen(*processes: ChildProcess) -> Iterator[None]:
 @contextmanager
 def freeze_worker(site: Site, rng: Random) -> Iterator[None]:
     """Past its session's end: its partitions go to another, and then it goes on with what it holds."""
-    with _frozen(rng.choice(site.workers)):
+    with _freezing(rng.choice(site.workers)):
         yield
 
 
 @contextmanager
 def freeze_all_workers(site: Site, _rng: Random) -> Iterator[None]:
-    with _frozen(*site.workers):
+    with _freezing(*site.workers):
         yield
 
 
 @contextmanager
 def freeze_valkey(site: Site, _rng: Random) -> Iterator[None]:
-    with _frozen(site.valkey.process), site.history.server_down("redis"):
+    with _freezing(site.valkey.process), site.history.noting_server_down("redis"):
         yield
 
 
 @contextmanager
 def freeze_kafka(site: Site, _rng: Random) -> Iterator[None]:
-    with _frozen(site.kafka.process), site.history.server_down("kafka"):
+    with _freezing(site.kafka.process), site.history.noting_server_down("kafka"):
         yield
 
 
@@ -150,22 +150,22 @@ def cut(server: str) -> Act:
     return act
 
 
-def slow(server: str) -> Act:
+def make_slow(server: str) -> Act:
     @contextmanager
     def act(site: Site, rng: Random) -> Iterator[None]:
         latency = rng.randint(100, 800)
-        with site.links[server].poisoned("latency", latency=latency, jitter=latency // 2):
+        with site.links[server].poisoning("latency", latency=latency, jitter=latency // 2):
             yield
 
     return act
 
 
-def silent(server: str) -> Act:
+def make_silent(server: str) -> Act:
     """Nothing comes through any more, and nobody is told."""
 
     @contextmanager
     def act(site: Site, rng: Random) -> Iterator[None]:
-        with site.links[server].poisoned("timeout", stream=rng.choice(["upstream", "downstream"]), timeout=0):
+        with site.links[server].poisoning("timeout", stream=rng.choice(["upstream", "downstream"]), timeout=0):
             yield
 
     return act
@@ -174,7 +174,7 @@ def silent(server: str) -> Act:
 def reset(server: str) -> Act:
     @contextmanager
     def act(site: Site, rng: Random) -> Iterator[None]:
-        with site.links[server].poisoned("reset_peer", timeout=rng.choice([0, 50])):
+        with site.links[server].poisoning("reset_peer", timeout=rng.choice([0, 50])):
             yield
 
     return act
@@ -186,7 +186,7 @@ def cut_replies(server: str, bytes_max: int) -> Act:
     @contextmanager
     def act(site: Site, rng: Random) -> Iterator[None]:
         for _ in range(CUTS):
-            with site.links[server].poisoned("limit_data", bytes=rng.randint(0, bytes_max)):
+            with site.links[server].poisoning("limit_data", bytes=rng.randint(0, bytes_max)):
                 time.sleep(rng.uniform(0.05, 0.2))
             time.sleep(rng.uniform(0.1, 0.4))
         yield
@@ -200,43 +200,43 @@ def cut_replies(server: str, bytes_max: int) -> Act:
 @contextmanager
 def reach_memory_limit(site: Site, _rng: Random) -> Iterator[None]:
     with ExitStack() as closing:
-        valkey = closing.enter_context(site.admin())
+        valkey = closing.enter_context(site.connect_as_admin())
         limit = valkey.config_get("maxmemory")["maxmemory"]
-        refused = _refused(valkey)
+        refused = _count_refused(valkey)
 
         def is_refusing() -> bool:
             valkey.config_set("maxmemory", valkey.info("memory")["used_memory"])
-            return _refused(valkey) > refused
+            return _count_refused(valkey) > refused
 
-        until(is_refusing, "a write refused for want of memory")
+        wait_until(is_refusing, "a write refused for want of memory")
         yield
         valkey.config_set("maxmemory", limit)
 
 
-def _refused(valkey: Any) -> int:
-    found: dict[str, int] = valkey.info("errorstats").get("errorstat_OOM", {"count": 0})
-    return int(found["count"])
+def _count_refused(valkey: Any) -> int:
+    errors: dict[str, int] = valkey.info("errorstats").get("errorstat_OOM", {"count": 0})
+    return int(errors["count"])
 
 
 @contextmanager
 def fill_disk_of_valkey(site: Site, _rng: Random) -> Iterator[None]:
-    with site.admin() as valkey:
+    with site.connect_as_admin() as valkey:
         site.disks["valkey"].fill()
-        until(lambda: valkey.info("persistence")["aof_last_write_status"] == "err", "a full disk")
+        wait_until(lambda: valkey.info("persistence")["aof_last_write_status"] == "err", "a full disk")
         site.valkey.server.maintain()  # as the supervisor does
         yield
         site.disks["valkey"].free()
-        until(lambda: valkey.info("persistence")["aof_last_write_status"] == "ok", "a disk with room")
+        wait_until(lambda: valkey.info("persistence")["aof_last_write_status"] == "ok", "a disk with room")
         site.valkey.server.maintain()
-        until(lambda: not valkey.info("persistence")["aof_rewrite_in_progress"], "a file without a hole")
+        wait_until(lambda: not valkey.info("persistence")["aof_rewrite_in_progress"], "a file without a hole")
 
 
 @contextmanager
 def fill_disk_of_kafka(site: Site, _rng: Random) -> Iterator[None]:
     """The broker ends; it is started again when there is room, as a supervisor would."""
     site.disks["kafka"].fill()
-    until(lambda: not site.kafka.process.is_alive(), "the end of a broker on a full disk", 60)
-    with site.history.server_down("kafka"):
+    wait_until(lambda: not site.kafka.process.is_alive(), "the end of a broker on a full disk", 60)
+    with site.history.noting_server_down("kafka"):
         yield
     site.disks["kafka"].free()
     site.kafka.start()
@@ -263,10 +263,10 @@ KINDS: dict[str, Kind] = {
     "freeze kafka": Kind(freeze_kafka, 1, (7.0, 9.0)),
     "cut from valkey": Kind(cut("valkey"), 1, (0.5, 3.0)),
     "cut from kafka": Kind(cut("kafka"), 1, (0.5, 3.0)),
-    "slow to valkey": Kind(slow("valkey"), 1, (3.0, 5.0)),
-    "slow to kafka": Kind(slow("kafka"), 1, (3.0, 5.0)),
-    "silent to valkey": Kind(silent("valkey"), 1, (4.0, 7.0)),
-    "silent to kafka": Kind(silent("kafka"), 1, (4.0, 7.0)),
+    "slow to valkey": Kind(make_slow("valkey"), 1, (3.0, 5.0)),
+    "slow to kafka": Kind(make_slow("kafka"), 1, (3.0, 5.0)),
+    "silent to valkey": Kind(make_silent("valkey"), 1, (4.0, 7.0)),
+    "silent to kafka": Kind(make_silent("kafka"), 1, (4.0, 7.0)),
     "reset by valkey": Kind(reset("valkey"), 1, (0.5, 2.0)),
     "replies of valkey cut": Kind(cut_replies("valkey", REPLY_BYTES_MAX), 1, (0.0, 0.0)),
     "replies of kafka cut": Kind(cut_replies("kafka", 100_000), 1, (0.0, 0.0)),

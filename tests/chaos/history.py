@@ -88,7 +88,7 @@ class History:
     rewinds: list[Span] = field(default_factory=list)
 
     @contextmanager
-    def server_down(self, server: str) -> Iterator[None]:
+    def noting_server_down(self, server: str) -> Iterator[None]:
         """Enter it once the server answers nobody, and leave it before it could again."""
         since = time.monotonic()
         yield
@@ -102,7 +102,7 @@ class History:
         self.rewinds.append(Span(since, time.monotonic()))
 
     @contextmanager
-    def fault(self, name: str) -> Iterator[None]:
+    def noting_fault(self, name: str) -> Iterator[None]:
         since = time.monotonic()
         yield
         self.faults.append(Fault(name, Span(since, time.monotonic())))

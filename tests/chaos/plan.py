@@ -55,12 +55,12 @@ def _round(rng: Random) -> list[Step]:
     ]  # fmt: skip
 
 
-def seconds_of(plan: list[Step]) -> float:
+def estimate_seconds(plan: list[Step]) -> float:
     """About how long it takes."""
-    return sum(step.seconds + step.pause + _extra(step) for step in plan)
+    return sum(step.seconds + step.pause + _estimate_extra(step) for step in plan)
 
 
-def _extra(step: Step) -> float:
+def _estimate_extra(step: Step) -> float:
     starts_kafka = "kafka" in step.kind and ("kill" in step.kind or "disk" in step.kind)
     waits = KINDS[step.kind].from_calm
     rebuild = REBUILD_SECONDS * step.over_rebuild + BEGUN_AGAIN_SECONDS * (step.kind == "kill rebuild")

@@ -33,28 +33,28 @@ def find_program() -> Path | None:
     on_path = shutil.which("toxiproxy-server")
     if on_path:
         return Path(on_path)
-    return _built() if _built().exists() else None
+    return _find_built() if _find_built().exists() else None
 
 
 def build_program() -> Path:
     """Build it into the cache, where it is not; two at once do no harm."""
-    found = find_program()
-    if found:
-        return found
-    making = _built().parent / f"making-{os.getpid()}"
+    program = find_program()
+    if program:
+        return program
+    making = _find_built().parent / f"making-{os.getpid()}"
     making.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"GOBIN": str(making), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-    done = subprocess.run(
+    process = subprocess.run(
         ["go", "install", "-trimpath", f"{MODULE}@{VERSION}"],
         env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, f"toxiproxy cannot be built:\n{done.stderr[-2_000:]}"
-    (making / "server").replace(_built())
+    assert process.returncode == 0, f"toxiproxy cannot be built:\n{process.stderr[-2_000:]}"
+    (making / "server").replace(_find_built())
     making.rmdir()
-    return _built()
+    return _find_built()
 
 
-def _built() -> Path:
+def _find_built() -> Path:
     return find_cache_folder(LocalSettings().cache_dir) / "tools" / f"toxiproxy-{VERSION}"
 
 
@@ -72,7 +72,7 @@ class Link:
         _post(self.url, {"enabled": True})
 
     @contextmanager
-    def poisoned(self, kind: str, *, stream: str = "downstream", **attributes: int) -> Iterator[None]:
+    def poisoning(self, kind: str, *, stream: str = "downstream", **attributes: int) -> Iterator[None]:
         """`kind` and `attributes` are toxiproxy's, for all connections, also those there are."""
         _post(f"{self.url}/toxics", {"name": kind, "type": kind, "stream": stream, "attributes": attributes})
         try:

@@ -24,7 +24,7 @@ from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_store import RedisStore
 from tests.chaos.history import Fault, History, Span
-from tests.integration.chaos import Stack, until
+from tests.integration.chaos import Stack, wait_until
 from tests.integration.servers import TESTER
 
 AGAIN = 3  # the exit code of what is to be tried again: a server is missing, or has no room
@@ -52,13 +52,15 @@ class Rebuilds:
     _before: dict[int, str] = field(default_factory=dict)  # shard → what was read when the first was begun
     _names: dict[int, str] = field(default_factory=dict)  # shard → what the last has switched to
     _is_wanted: bool = False  # one was begun, and has not yet switched all shards
-    _found: dict[int, Built] | None = None  # what there was when the one that runs was started; None: not looked yet
+    _built_at_start: dict[int, Built] | None = (
+        None  # what there was when the one that runs was started; None: not looked yet
+    )
 
     # what the operator does ------------------------------------------------------------------------------------
 
     def ensure(self) -> None:
         """One runs, and has counted something; where the last has come to its end another is begun."""
-        until(self._is_building, "a rebuild that has counted something", BUILT_SECONDS_MAX)
+        wait_until(self._is_building, "a rebuild that has counted something", BUILT_SECONDS_MAX)
 
     def _is_building(self) -> bool:
         self.look()
@@ -67,9 +69,9 @@ class Rebuilds:
             self._before = self._before or self._read()
             self._is_wanted = True
             self._start()
-        built = self._built()
-        self._found = built if self._found is None else self._found
-        return built not in ({}, self._found) and self.process.is_alive()
+        built = self._read_built()
+        self._built_at_start = built if self._built_at_start is None else self._built_at_start
+        return built not in ({}, self._built_at_start) and self.process.is_alive()
 
     def look(self) -> bool:
         """Start it again where it has ended before its end. Raises while the store is away."""
@@ -88,7 +90,7 @@ class Rebuilds:
             self.look()
             return bool(self.wrong) or not self._is_wanted
 
-        until(is_at_its_end, "the switch of all shards", SWITCHED_SECONDS_MAX)
+        wait_until(is_at_its_end, "the switch of all shards", SWITCHED_SECONDS_MAX)
 
     def kill(self) -> dict[int, Built]:
         """kill -9 of one that has counted something. Returns what it leaves behind, by shard."""
@@ -97,32 +99,33 @@ class Rebuilds:
             self.process.kill()
             if self.process.read_exit_status() == -signal.SIGKILL:
                 self._note("killed")
-                left = self._built()
-                if left:
-                    return left
+                remains = self._read_built()
+                if remains:
+                    return remains
                 self._start()  # it had switched, and not yet ended
 
-    def go_on(self, left: dict[int, Built]) -> None:
+    def go_on(self, remains: dict[int, Built]) -> None:
         """The same command again: it goes on with what was left, for nothing has happened to that."""
         self._start()
-        until(lambda: self._has_gone_on(left), "a rebuild that was gone on with", BUILT_SECONDS_MAX)
-        now, read = self._built(), self._read()
-        for shard, built in left.items():
+        wait_until(lambda: self._has_gone_on(remains), "a rebuild that was gone on with", BUILT_SECONDS_MAX)
+        now, read = self._read_built(), self._read()
+        for shard, built in remains.items():
             names = {now[shard].generation if shard in now else "", read[shard]}
             if built.generation not in names:
                 self.wrong.append(f"shard {shard}: {built.generation} was left, and {names} is there")
 
-    def _has_gone_on(self, left: dict[int, Built]) -> bool:
+    def _has_gone_on(self, remains: dict[int, Built]) -> bool:
         self.look()
-        now, read = self._built(), self._read()
+        now, read = self._read_built(), self._read()
         return all(
-            read[shard] == built.generation or (shard in now and now[shard] != built) for shard, built in left.items()
+            read[shard] == built.generation or (shard in now and now[shard] != built)
+            for shard, built in remains.items()
         )
 
     def _let_go(self) -> None:
         """A day passes for what was read before: running workers delete it."""
         with (
-            self._generations() as generations,
+            self._opening_generations() as generations,
             redis.Redis.from_url(self.stack.valkey.server.make_url(TESTER)) as tester,
         ):
             for shard in range(self.stack.shards):
@@ -132,7 +135,7 @@ class Rebuilds:
 
     # how it went -----------------------------------------------------------------------------------------------
 
-    def differences(self) -> list[str]:
+    def find_differences(self) -> list[str]:
         """What is wrong at the end, a line each: each shard must be read from what the last rebuild has built."""
         if not self._before:
             return []
@@ -143,16 +146,16 @@ class Rebuilds:
         return self.wrong + not_switched + ([] if read == self._names else [f"{read} is read, not {self._names}"])
 
     def _start(self) -> None:
-        self._since, self._found = time.monotonic(), None
+        self._since, self._built_at_start = time.monotonic(), None
         self.process.start(self.command())
 
     def _judge_end(self) -> None:
         status, read = self.process.read_exit_status(), self._read()
         if status == 0:
-            said = json.loads(self.process.read_last_lines(1))
-            self._names = {int(shard): name for shard, name in said["generations"].items()}
+            report = json.loads(self.process.read_last_lines(1))
+            self._names = {int(shard): name for shard, name in report["generations"].items()}
             self._is_wanted = False
-            self._note("switched, gone on with" if said["resumed"] else "switched")
+            self._note("switched, gone on with" if report["resumed"] else "switched")
             if read != self._names:
                 self._expect_rewind("it said that it had switched, and had not")
         else:
@@ -169,24 +172,24 @@ class Rebuilds:
     def _note(self, what: str) -> None:
         self.history.rebuilds.append(Fault(f"(rebuild: {what})", Span(self._since, time.monotonic())))
 
-    def _built(self) -> dict[int, Built]:
+    def _read_built(self) -> dict[int, Built]:
         """By shard, what is being built and has counted something."""
-        with self._generations() as generations:
+        with self._opening_generations() as generations:
             states = {shard: generations.read_building(shard) for shard in range(self.stack.shards)}
-        found = {
+        states_built = {
             shard: Built(state.generation, sum(map(read_next_offset, state.ledger.values())))
             for shard, state in states.items()
             if state
         }
-        return {shard: built for shard, built in found.items() if built.records}
+        return {shard: built for shard, built in states_built.items() if built.records}
 
     def _read(self) -> dict[int, str]:
-        with self._generations() as generations:
+        with self._opening_generations() as generations:
             states = {shard: generations.read_state(shard) for shard in range(self.stack.shards)}
         return {shard: state.generation if state else "" for shard, state in states.items()}
 
     @contextmanager
-    def _generations(self) -> Iterator[RedisGenerations]:
+    def _opening_generations(self) -> Iterator[RedisGenerations]:
         store = RedisStore(self.stack.store_settings)
         try:
             yield RedisGenerations(store, self.stack.shards)

@@ -17,7 +17,7 @@ from tests.integration.chaos import PROJECT, Stack
 
 
 class Recount:
-    """`truth` of the whole log; `counted(ends)`: how many of the records before these ends are applied."""
+    """`truth` of the whole log; `count_until(ends)`: how many of the records before these ends are applied."""
 
     def __init__(self, stack: Stack) -> None:
         oracle = Oracle({PROJECT.slug: {"zone": PROJECT.zone, "currency": PROJECT.currency}})
@@ -25,7 +25,7 @@ class Recount:
         self.truth: Truth = oracle.truth
         self._applied: dict[PartitionId, array[int]] = {}
         totals = oracle.truth.projects[PROJECT.slug].totals
-        for record in stack.records():
+        for record in stack.read_records():
             sums = self._applied.setdefault(PartitionId(ids[record.topic], record.partition), array("Q", [0]))
             # Without a record at an offset (a marker of a transaction) the sum stays what it was.
             sums.extend(sums[-1:] * (record.offset + 1 - len(sums)))
@@ -33,30 +33,30 @@ class Recount:
             oracle.add(record)
             sums.append(sums[-1] + totals["applied"] - before)
 
-    def counted(self, ends: Mapping[PartitionId, int]) -> int:
-        return sum(self._counted(place, end) for place, end in ends.items())
+    def count_until(self, ends: Mapping[PartitionId, int]) -> int:
+        return sum(self._count_place(place, end) for place, end in ends.items())
 
-    def _counted(self, place: PartitionId, end: int) -> int:
+    def _count_place(self, place: PartitionId, end: int) -> int:
         sums = self._applied.get(place)
         return 0 if sums is None else sums[min(end, len(sums) - 1)]
 
 
-def dead_letters_of(stack: Stack) -> set[str]:
+def read_dead_letter_origins(stack: Stack) -> set[str]:
     """The origins of all dead letters in Kafka."""
     config: dict[str, Any] = {"group.id": "letters", "auto.offset.reset": "error", "enable.partition.eof": True}
     consumer = Consumer(make_client_config(stack.kafka_settings) | config)
     try:
         partitions = range(Broker(stack.kafka_settings).describe_topics([DEAD_LETTERS])[DEAD_LETTERS][1])
         consumer.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in partitions])
-        found, left = set[str](), set(partitions)
-        while left:
+        origins, unfinished_partitions = set[str](), set(partitions)
+        while unfinished_partitions:
             for message in consumer.consume(10_000, 1.0):
                 error, key = message.error(), message.key()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    left.discard(message.partition() or 0)
+                    unfinished_partitions.discard(message.partition() or 0)
                     continue
                 assert error is None, error
-                found.add(key.decode() if isinstance(key, bytes) else str(key))
-        return found
+                origins.add(key.decode() if isinstance(key, bytes) else str(key))
+        return origins
     finally:
         consumer.close()

@@ -36,8 +36,8 @@ from tests.chaos.disks import Disk, enter_namespace
 from tests.chaos.history import History
 from tests.chaos.proxies import Link, Proxies
 from tests.chaos.rebuilding import Rebuilds
-from tests.integration.chaos import Stack, until
-from tests.integration.servers import TESTER, Running, started
+from tests.integration.chaos import Stack, wait_until
+from tests.integration.servers import TESTER, Running, start_server
 
 SHARDS = 2
 WORKERS = 2
@@ -63,8 +63,8 @@ class Site:
     begun_bytes: int = 0  # what Valkey had written when the shards had begun: without that they are lost, by design
 
     def __post_init__(self) -> None:
-        command = partial(self._command, "rebuild", "--json", kafka="kafka-proxy", valkey="valkey-proxy")
-        self.rebuilds = Rebuilds(self.stack, self.history, self._process("rebuild"), command)
+        command = partial(self._make_command, "rebuild", "--json", kafka="kafka-proxy", valkey="valkey-proxy")
+        self.rebuilds = Rebuilds(self.stack, self.history, self._make_process("rebuild"), command)
 
     @property
     def kafka(self) -> Running[Kafka]:
@@ -78,31 +78,31 @@ class Site:
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports['api']}"
 
-    def admin(self) -> redis.Redis:
+    def connect_as_admin(self) -> redis.Redis:
         """Valkey, as a user that may do anything."""
         return redis.Redis.from_url(self.valkey.server.make_url(TESTER), socket_timeout=10)
 
-    def written_by_valkey(self) -> Path:
+    def find_file_written_by_valkey(self) -> Path:
         """The append-only file that is written to."""
         files = self.valkey.server.folder.glob("appendonlydir/*.incr.aof")
         return max(files, key=lambda path: int(path.name.split(".")[-3]))
 
     def start(self) -> None:
         """The workers and the API, until it is ready."""
-        self.workers = [self._process(f"worker-{number}") for number in range(WORKERS)]
-        self.api = [self._process("api")]
+        self.workers = [self._make_process(f"worker-{number}") for number in range(WORKERS)]
+        self.api = [self._make_process("api")]
         for number in range(WORKERS):
             self.start_worker(number)
-        self.api[0].start(self._command("api"))
-        until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).is_success, "the API", 60)
+        self.api[0].start(self._make_command("api"))
+        wait_until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).is_success, "the API", 60)
 
     def start_worker(self, number: int) -> None:
         """Its servers are behind the proxies."""
-        self.workers[number].start(self._command("worker", kafka="kafka-proxy", valkey="valkey-proxy"))
+        self.workers[number].start(self._make_command("worker", kafka="kafka-proxy", valkey="valkey-proxy"))
 
     def simulate(self, name: str, *options: str) -> ChildProcess:
-        visitors = self._process(name)
-        visitors.start(self._command("simulate", *options))
+        visitors = self._make_process(name)
+        visitors.start(self._make_command("simulate", *options))
         return visitors
 
     def check_children(self) -> None:
@@ -116,10 +116,10 @@ class Site:
             child.send_signal(signal.SIGCONT)
             child.stop(signal.SIGTERM, 10)
 
-    def _process(self, name: str) -> ChildProcess:
+    def _make_process(self, name: str) -> ChildProcess:
         return ChildProcess(name, self.folder / "logs" / f"{name}.log")
 
-    def _command(self, *words: str, kafka: str = "kafka", valkey: str = "valkey") -> Command:
+    def _make_command(self, *words: str, kafka: str = "kafka", valkey: str = "valkey") -> Command:
         """One of our own commands, as `rta` would run it, with its servers at these ports."""
         server = self.valkey.server
         at = (f"{LOOPBACK}:{server.port}", f"{LOOPBACK}:{self.ports[valkey]}")
@@ -145,15 +145,15 @@ def open_site(folder: Path) -> Iterator[Site]:
         for disk in disks.values():
             closing.callback(disk.unmount)
         ports = keep_ports(folder / "ports.json", PORTS)
-        kafka = started(_kafka(folder, ports), folder)
+        kafka = start_server(_make_kafka(folder, ports), folder)
         closing.callback(kafka.stop)
-        valkey = started(Valkey(folder / "valkey", ports["valkey"], extra_users={TESTER: "~* &* +@all"}), folder)
+        valkey = start_server(Valkey(folder / "valkey", ports["valkey"], extra_users={TESTER: "~* &* +@all"}), folder)
         closing.callback(valkey.stop)
-        postgres = started(Postgres(folder / "postgres", ports["postgres"]), folder)
+        postgres = start_server(Postgres(folder / "postgres", ports["postgres"]), folder)
         closing.callback(postgres.stop)
         proxies = Proxies.start(folder, ports["toxiproxy"])
         closing.callback(proxies.stop)
-        until(proxies.answers, "toxiproxy")
+        wait_until(proxies.answers, "toxiproxy")
         links = {
             "kafka": proxies.link("kafka", listen=ports["kafka-proxy"], upstream=ports["kafka-behind"]),
             "valkey": proxies.link("valkey", listen=ports["valkey-proxy"], upstream=ports["valkey"]),
@@ -162,12 +162,12 @@ def open_site(folder: Path) -> Iterator[Site]:
         closing.callback(site.stop)
         _migrate(site)
         _speed_up(kafka)
-        site.begun_bytes = site.written_by_valkey().stat().st_size
+        site.begun_bytes = site.find_file_written_by_valkey().stat().st_size
         site.start()
         yield site
 
 
-def _kafka(folder: Path, ports: dict[str, int]) -> Kafka:
+def _make_kafka(folder: Path, ports: dict[str, int]) -> Kafka:
     return Kafka(
         folder / "kafka",
         find_cache_folder(LocalSettings().cache_dir),
@@ -181,8 +181,8 @@ def _speed_up(kafka: Running[Kafka]) -> None:
     """Kafka is started again and again: with an archive of its classes, as `rta up` makes one, in half of the time."""
     command = kafka.server.make_archive_command()
     if command is not None:
-        done = run_to_completion(command, ARCHIVE_SECONDS_MAX)
-        assert done.returncode == 0, done.stderr[-1_000:]
+        process = run_to_completion(command, ARCHIVE_SECONDS_MAX)
+        assert process.returncode == 0, process.stderr[-1_000:]
         kafka.server.install_archive()
 
 

@@ -21,15 +21,15 @@ from rtaplatform.local.supervisor.child_process import ChildProcess
 from rtaplatform.stream.kafka.broker import Broker
 from tests import plain_http
 from tests.chaos.faults import KINDS
-from tests.chaos.over_http import differences_over_http
-from tests.chaos.plan import Step, make_plan, seconds_of
-from tests.chaos.recount import Recount, dead_letters_of
-from tests.chaos.report import fault_log, summary
+from tests.chaos.over_http import find_differences_over_http
+from tests.chaos.plan import Step, estimate_seconds, make_plan
+from tests.chaos.recount import Recount, read_dead_letter_origins
+from tests.chaos.report import write_fault_log, write_summary
 from tests.chaos.site import Site, open_site
-from tests.chaos.truth import downs_told, lies, stands_told
+from tests.chaos.truth import count_downs_told, count_stands_told, find_lies
 from tests.chaos.watch import Watcher
-from tests.comparison import check_the_law, differences, expected
-from tests.integration.chaos import until
+from tests.comparison import check_the_law, compute_expected, find_differences
+from tests.integration.chaos import wait_until
 
 SEED = 17
 # Which of two reports of an order counts depends on the order of reading.
@@ -49,29 +49,32 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the_truth(
     site: Site, pytestconfig: pytest.Config
 ) -> None:
-    given = pytestconfig.getoption("--seed")
-    seed, events = SEED if given is None else given, pytestconfig.getoption("--events")
+    seed_option = pytestconfig.getoption("--seed")
+    seed, events = SEED if seed_option is None else seed_option, pytestconfig.getoption("--events")
     plan = make_plan(seed, pytestconfig.getoption("--faults"))
-    _say(f"\nchaos: seed {seed}, {events:,} events, {len(plan)} faults, about {seconds_of(plan):.0f} s; {site.folder}")
+    _say(
+        f"\nchaos: seed {seed}, {events:,} events, {len(plan)} faults, "
+        f"about {estimate_seconds(plan):.0f} s; {site.folder}"
+    )
     watcher = Watcher(site)
     try:
         with watcher.watching():
-            backlog, visitors = _let_in(site, seed, events, seconds_of(plan))
+            backlog, visitors = _let_in(site, seed, events, estimate_seconds(plan))
             _do_faults(site, plan, watcher, pytestconfig.getoption("--calm"))
-            until(lambda: _in_the_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
+            wait_until(lambda: _count_records_in_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
             visitors.send_signal(signal.SIGTERM)
-            sent = _sent(backlog) + _sent(visitors)
+            sent = _count_sent(backlog) + _count_sent(visitors)
             _await_rest(site, watcher)
         wrong = _find_wrong(site, watcher, sent)
     except BaseException:
-        _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
+        _say(f"chaos: seed {seed}; the faults so far:\n{write_fault_log(site.history)}")
         _say(f"the last answers: {site.history.answers[-3:]}")
         with suppress(httpx.HTTPError):
             _say(f"health: {plain_http.get(f'{site.url}/health/ready', timeout=10).text}")
         raise
-    _say("\n".join(summary(site.history)))
+    _say("\n".join(write_summary(site.history)))
     assert not wrong, (
-        f"seed {seed}: {len(wrong)} wrong, the first:\n" + "\n".join(wrong[:30]) + f"\n{fault_log(site.history)}"
+        f"seed {seed}: {len(wrong)} wrong, the first:\n" + "\n".join(wrong[:30]) + f"\n{write_fault_log(site.history)}"
     )
 
 
@@ -93,28 +96,28 @@ def _do_faults(site: Site, plan: list[Step], watcher: Watcher, calm_between: boo
             _await_calm(watcher)
         if step.over_rebuild:
             site.rebuilds.ensure()
-        with site.history.fault(step.kind), kind.act(site, Random(step.seed)):
+        with site.history.noting_fault(step.kind), kind.act(site, Random(step.seed)):
             time.sleep(step.seconds)  # how long a fault lasts is part of the plan, nothing is waited for
         site.check_children()
-        until(site.rebuilds.look, "a store that says what is read")
+        wait_until(site.rebuilds.look, "a store that says what is read")
         time.sleep(step.pause)
 
 
 def _await_calm(watcher: Watcher) -> None:
     since = time.monotonic()
-    until(lambda: watcher.is_current(since), "an answer that all is in", CALM_SECONDS_MAX)
+    wait_until(lambda: watcher.is_current(since), "an answer that all is in", CALM_SECONDS_MAX)
 
 
-def _in_the_log(site: Site) -> int:
+def _count_records_in_log(site: Site) -> int:
     return sum(Broker(site.stack.kafka_settings).read_ends().values())
 
 
-def _sent(crowd: ChildProcess) -> int:
-    until(lambda: not crowd.is_alive(), f"the end of {crowd.name}")
+def _count_sent(crowd: ChildProcess) -> int:
+    wait_until(lambda: not crowd.is_alive(), f"the end of {crowd.name}")
     assert crowd.read_exit_status() == 0, crowd.read_last_lines(40)
-    said = json.loads(crowd.read_last_lines(1))
-    assert said["unsent"] == 0
-    return int(said["sent"])
+    report = json.loads(crowd.read_last_lines(1))
+    assert report["unsent"] == 0
+    return int(report["sent"])
 
 
 def _await_rest(site: Site, watcher: Watcher) -> None:
@@ -122,7 +125,7 @@ def _await_rest(site: Site, watcher: Watcher) -> None:
     site.rebuilds.finish()
     site.stack.drain()
     _await_calm(watcher)
-    until(lambda: plain_http.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
+    wait_until(lambda: plain_http.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
     site.check_children()
 
 
@@ -130,22 +133,24 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     """Everything that is not as it must be, a line each."""
     stack, history = site.stack, site.history
     began = time.monotonic()
-    recount, found = Recount(stack), stack.held()
+    recount, totals = Recount(stack), stack.read_totals()
     _say(f"chaos: recounted {sent:,} records in {time.monotonic() - began:.0f} s")
-    held = _in_the_log(site)
-    dead_letters = dead_letters_of(stack)
-    wrong = [f"{sent} records acknowledged, {held} in the log"] if sent != held else []
+    log_size = _count_records_in_log(site)
+    dead_letters = read_dead_letter_origins(stack)
+    wrong = [f"{sent} records acknowledged, {log_size} in the log"] if sent != log_size else []
     wrong += [
         f"dead letter {origin}: in Kafka {origin in dead_letters}" for origin in dead_letters ^ set(recount.truth.dead)
     ]
-    wrong += differences(found, expected(recount.truth), distinct_tolerance=DISTINCT_TOLERANCE)
-    wrong += check_the_law(found)
-    wrong += differences_over_http(site, watcher.period, recount.truth)
-    wrong += lies(history, recount.counted)
-    wrong += site.rebuilds.differences()
+    wrong += find_differences(totals, compute_expected(recount.truth), distinct_tolerance=DISTINCT_TOLERANCE)
+    wrong += check_the_law(totals)
+    wrong += find_differences_over_http(site, watcher.period, recount.truth)
+    wrong += find_lies(history, recount.count_until)
+    wrong += site.rebuilds.find_differences()
     if {"freeze all workers", "freeze valkey"} <= {fault.name for fault in history.faults}:
-        wrong += [] if stands_told(history) else ["no answer had to tell of a standstill: nothing was shown"]
-        wrong += [] if downs_told(history) else ["no answer had to tell of a server that is away: nothing was shown"]
+        wrong += [] if count_stands_told(history) else ["no answer had to tell of a standstill: nothing was shown"]
+        wrong += (
+            [] if count_downs_told(history) else ["no answer had to tell of a server that is away: nothing was shown"]
+        )
     return wrong
 
 

@@ -23,7 +23,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from tests import plain_http
 from tests.chaos.disks import Disk, enter_namespace
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 
 SOURCE = Path(__file__).parents[2] / "src"
 READY_SECONDS_MAX = 150
@@ -60,20 +60,20 @@ class Up:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def ready(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "ready.json").read_text())
-        return found
+    def read_ready_file(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder / "ready.json").read_text())
+        return content
 
-    def children(self) -> dict[str, int]:
-        found: dict[str, int] = json.loads((self.folder / "data" / "run.json").read_text())["children"]
-        found.pop("kafka-classes", None)  # it ends by itself
-        return found
+    def read_children(self) -> dict[str, int]:
+        pids: dict[str, int] = json.loads((self.folder / "data" / "run.json").read_text())["children"]
+        pids.pop("kafka-classes", None)  # it ends by itself
+        return pids
 
-    def said(self) -> str:
+    def read_output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
-    def total(self, event: str) -> int:
-        ready = self.ready()
+    def read_total(self, event: str) -> int:
+        ready = self.read_ready_file()
         headers = {"Authorization": f"Bearer {ready['read_key']}"}
         reply = plain_http.get(
             f"{ready['url']}/v1/metrics/events", params={"event": event}, headers=headers, timeout=30
@@ -99,15 +99,15 @@ def up(disk: Disk) -> Iterator[Up]:
             cwd=folder, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(SOURCE)},
         )  # fmt: skip
     started = Up(folder, process)
-    until(lambda: (folder / "ready.json").exists() or process.poll() is not None, "readiness", READY_SECONDS_MAX)
-    assert process.poll() is None, started.said()
+    wait_until(lambda: (folder / "ready.json").exists() or process.poll() is not None, "readiness", READY_SECONDS_MAX)
+    assert process.poll() is None, started.read_output()
     yield started
     process.kill()
 
 
 def test_nothing_is_lost_and_all_comes_back_by_itself_once_there_is_room(disk: Disk, up: Up) -> None:
     check_log_is_limited(up)
-    ready, children = up.ready(), up.children()
+    ready, children = up.read_ready_file(), up.read_children()
     sent = Sent(ready["url"], ready["write_key"])
     assert all(sent.send(f"before-{number}") for number in range(20))
     disk.fill()
@@ -120,15 +120,17 @@ def test_nothing_is_lost_and_all_comes_back_by_itself_once_there_is_room(disk: D
     assert up.process.poll() is None, "the supervisor has ended"
     assert plain_http.get(f"{ready['url']}/health/live", timeout=5).status_code == 200
     disk.free()
-    until(lambda: sent.send(f"after-{time.monotonic()}"), "an acknowledged event", HEALED_SECONDS_MAX)
-    until(
+    wait_until(lambda: sent.send(f"after-{time.monotonic()}"), "an acknowledged event", HEALED_SECONDS_MAX)
+    wait_until(
         lambda: plain_http.get(f"{ready['url']}/health/ready", timeout=10).is_success, "readiness", HEALED_SECONDS_MAX
     )
-    until(lambda: up.total("Disk Test") >= len(sent.acknowledged), "all that was acknowledged", HEALED_SECONDS_MAX)
-    assert up.total("Disk Test") <= len(sent.acknowledged) + len(sent.refused)
-    assert up.ready() == ready
+    wait_until(
+        lambda: up.read_total("Disk Test") >= len(sent.acknowledged), "all that was acknowledged", HEALED_SECONDS_MAX
+    )
+    assert up.read_total("Disk Test") <= len(sent.acknowledged) + len(sent.refused)
+    assert up.read_ready_file() == ready
     assert up.process.poll() is None
-    after = up.children()
+    after = up.read_children()
     assert after["kafka"] != children["kafka"], "Kafka has not ended: the disk was not full"
     assert all(Path(f"/proc/{pid}").exists() for pid in after.values()), "run.json was not written again"
     up.process.send_signal(signal.SIGTERM)
@@ -138,13 +140,13 @@ def test_nothing_is_lost_and_all_comes_back_by_itself_once_there_is_room(disk: D
 
 def check_log_is_limited(up: Up) -> None:
     """The embedded Kafka's topics have a limit each; together they are below the 4 GiB of the contract."""
-    client = AdminClient({"bootstrap.servers": up.ready()["kafka"]})
+    client = AdminClient({"bootstrap.servers": up.read_ready_file()["kafka"]})
     topics = [name for name in client.list_topics(timeout=10).topics if name.startswith("rta.")]
-    asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
     total = 0
-    for resource, future in client.describe_configs(asked).items():
-        found = future.result(10)
-        kept = [int(found[name].value) for name in ("retention.bytes", "segment.bytes")]
-        assert kept[0] > 0, resource
-        total += sum(kept) * len(client.list_topics(resource.name, timeout=10).topics[resource.name].partitions)
+    for resource, future in client.describe_configs(resources).items():
+        config = future.result(10)
+        byte_limits = [int(config[name].value) for name in ("retention.bytes", "segment.bytes")]
+        assert byte_limits[0] > 0, resource
+        total += sum(byte_limits) * len(client.list_topics(resource.name, timeout=10).topics[resource.name].partitions)
     assert (1 << 30) < total < (4 << 30)

@@ -10,8 +10,8 @@ import redis
 from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.valkey import Valkey
 from tests.chaos.disks import Disk, enter_namespace
-from tests.integration.chaos import until
-from tests.integration.servers import TESTER, started
+from tests.integration.chaos import wait_until
+from tests.integration.servers import TESTER, start_server
 
 VALUE = b"x" * 1_000
 
@@ -28,7 +28,7 @@ def test_what_was_written_after_a_full_disk_is_there_after_the_next_start(tmp_pa
     enter_namespace()
     disk = Disk.mount(tmp_path / "valkey")
     port = keep_ports(tmp_path / "ports.json", ["valkey"])["valkey"]
-    valkey = started(Valkey(tmp_path / "valkey", port, extra_users={TESTER: "~* &* +@all"}), tmp_path)
+    valkey = start_server(Valkey(tmp_path / "valkey", port, extra_users={TESTER: "~* &* +@all"}), tmp_path)
     try:
         with redis.Redis.from_url(valkey.server.make_url(TESTER)) as client:
 
@@ -36,15 +36,15 @@ def test_what_was_written_after_a_full_disk_is_there_after_the_next_start(tmp_pa
                 return client.info("persistence")[name]
 
             client.bgrewriteaof()  # the file that is begun by it is the one that gets holes
-            until(lambda: not persistence("aof_rewrite_in_progress"), "the rewrite")
+            wait_until(lambda: not persistence("aof_rewrite_in_progress"), "the rewrite")
             disk.fill()
-            until(lambda: is_refused(client), "a full disk")
+            wait_until(lambda: is_refused(client), "a full disk")
             valkey.server.maintain()
             disk.free()
-            until(lambda: persistence("aof_last_write_status") == "ok", "a disk with room")
+            wait_until(lambda: persistence("aof_last_write_status") == "ok", "a disk with room")
             client.set("after", VALUE)
             valkey.server.maintain()
-            until(lambda: not persistence("aof_rewrite_in_progress"), "the rewrite")
+            wait_until(lambda: not persistence("aof_rewrite_in_progress"), "the rewrite")
             keys = client.dbsize()
         valkey.restart()
         with redis.Redis.from_url(valkey.server.make_url(TESTER)) as client:

@@ -9,9 +9,9 @@ from tests.chaos.plan import make_plan
 
 
 def test_a_check_has_forty_faults_of_every_kind_and_twenty_kills() -> None:
-    done = Counter(step.kind for step in make_plan(17, 40))
-    assert done == {name: kind.share for name, kind in KINDS.items()}
-    assert sum(n for name, n in done.items() if name.startswith("kill") or name == "lose the tail") >= 20
+    counts = Counter(step.kind for step in make_plan(17, 40))
+    assert counts == {name: kind.share for name, kind in KINDS.items()}
+    assert sum(n for name, n in counts.items() if name.startswith("kill") or name == "lose the tail") >= 20
 
 
 def test_each_round_counts_again_in_its_middle_under_kills_of_everything_that_it_needs() -> None:

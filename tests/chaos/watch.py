@@ -35,7 +35,7 @@ class Watcher:
     def __init__(self, site: Site) -> None:
         self._site, self._history = site, site.history
         self._stopped = False
-        self._asked: set[asyncio.Task[None]] = set()
+        self._questions: set[asyncio.Task[None]] = set()
         # All events of the run lie in this period, the late ones too: what is in it only grows.
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         self.period = {"from": (hour - timedelta(days=3)).isoformat(), "to": (hour + timedelta(hours=23)).isoformat()}
@@ -64,7 +64,7 @@ class Watcher:
                 self._keep(lambda: asyncio.to_thread(self._ask_ends, broker)),
                 self._keep(lambda: asyncio.to_thread(self._ask_ledger, store)),
             )
-            await asyncio.gather(*self._asked)
+            await asyncio.gather(*self._questions)
         store.close()
 
     async def _keep(self, ask: Callable[[], Awaitable[object]]) -> None:
@@ -75,22 +75,22 @@ class Watcher:
 
     async def _spawn(self, asking: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(asking)
-        self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
+        self._questions.add(task)
+        task.add_done_callback(self._questions.discard)
 
     async def _ask_total(self, client: httpx.AsyncClient) -> None:
-        since, wall_ms = time.monotonic(), _wall_ms()
+        since, wall_ms = time.monotonic(), _read_wall_ms()
         headers = {"Authorization": f"Bearer {READ_KEY}"}
         reply = await _get(client, "/v1/metrics/events", params=self.period | {"bots": "include"}, headers=headers)
         at = Span(since, time.monotonic())
         if reply is None or reply.status_code != 200:
             self._history.answers.append(Answer(at, reply.status_code if reply else 0))
             return
-        found, meta = reply.json(), reply.json()["meta"]
+        answer, meta = reply.json(), reply.json()["meta"]
         self._history.answers.append(
             Answer(
-                at, 200, found["results"][0]["total"], meta["complete"], _read_ms(meta["as_of"]), meta["lag_ms"],
-                wall_ms, _wall_ms(),
+                at, 200, answer["results"][0]["total"], meta["complete"], _read_ms(meta["as_of"]), meta["lag_ms"],
+                wall_ms, _read_wall_ms(),
             )
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ class Watcher:
             ends = broker.read_ends()
         except Unavailable:
             return
-        self._history.ends.append(Ends(Span(since, time.monotonic()), _wall_ms(), ends))
+        self._history.ends.append(Ends(Span(since, time.monotonic()), _read_wall_ms(), ends))
 
     def _ask_ledger(self, store: RedisStore) -> None:
         since = time.monotonic()
@@ -127,7 +127,7 @@ async def _get(client: httpx.AsyncClient, path: str, **options: Any) -> httpx.Re
         return None
 
 
-def _wall_ms() -> int:
+def _read_wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 

@@ -78,7 +78,7 @@ def store_settings(valkey: Running[Valkey], shards: int = 1) -> StoreSettings:
     )
 
 
-def tester_url(valkey: Running[Valkey]) -> str:
+def make_tester_url(valkey: Running[Valkey]) -> str:
     return valkey.server.make_url(TESTER)
 
 

@@ -43,7 +43,7 @@ class Shard:
         self.tester.flushdb()
         self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": "topic-web"}, starts={PLACE: 0})
         self.store.set_projects([PROJECT])
-        for payload in (first_batch(), second_batch()):
+        for payload in (make_first_batch(), make_second_batch()):
             assert self.call(payload) == [b"OK"]
 
     def call(self, payload: Any) -> Any:
@@ -51,22 +51,22 @@ class Shard:
         client = self.store._client
         return client.fcall("rta_apply_v6", 1, f"{PREFIX}shard", raw)
 
-    def digest(self) -> dict[str, tuple[bytes, int]]:
+    def read_digest(self) -> dict[str, tuple[bytes, int]]:
         """Every key, with what it holds and when it goes."""
         keys = sorted(self.tester.scan_iter("*", count=1_000))
         with self.tester.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.dump(key)
                 pipe.expiretime(key)
-            found = pipe.execute()
-        return {key.decode("latin-1"): (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
+            values = pipe.execute()
+        return {key.decode("latin-1"): (values[2 * i], values[2 * i + 1]) for i, key in enumerate(keys)}
 
     def is_marked(self) -> bool:
         return bool(self.tester.exists(f"{BASE}inflight"))
 
 
-def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
-    moves = [["topic-web:0", row(after) if after else "", row(upto)]]
+def make_payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
+    moves = [["topic-web:0", make_row(after) if after else "", make_row(upto)]]
     return {
         "generation": "g1", "call": "00112233", "projects_version": False, "moves": moves, "blocks": [],
         "loose": [], "orders": [], "persons": [], "replayed": [], "cells": [], "sketches": [],
@@ -78,8 +78,8 @@ def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
 NO_TOKEN = "\0" * 8  # expected of a person who has no value
 
 
-def first_batch() -> dict[str, Any]:
-    return payload(
+def make_first_batch() -> dict[str, Any]:
+    return make_payload(
         0, 1,
         blocks=[["demo:t:3:1", "", "token-01", "12345678", "id-00001", 5, "t:3", False]],
         loose=[["demo:t:3", "t:3", ["loose-01", "loose-02"], [-1, -1], [5, 5]]],
@@ -89,8 +89,8 @@ def first_batch() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def second_batch() -> dict[str, Any]:
-    return payload(
+def make_second_batch() -> dict[str, Any]:
+    return make_payload(
         1, 2,
         cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"], False, "activity"]],
         sketches=[["demo:h:1:source", SOON_S, "source", "demo:persons:h:1", SOON_S, ["web", ["p1", "p2"]]]],
@@ -99,8 +99,8 @@ def second_batch() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def full_batch() -> dict[str, Any]:
-    return payload(
+def make_full_batch() -> dict[str, Any]:
+    return make_payload(
         2, 3,
         blocks=[
             ["demo:t:3:1", "token-01", "token-02", "12345679", "id-00002id-00003", 6, "t:3", False],
@@ -135,5 +135,5 @@ def full_batch() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def row(next_offset: int) -> str:
+def make_row(next_offset: int) -> str:
     return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).to_text()

@@ -32,10 +32,10 @@ def caps() -> Caps:
     return FEW
 
 
-async def bucket(parts: Parts, rollup: str, kind: BucketKind = BucketKind.MINUTE, start: int = MINUTE) -> Bucket:
+async def read_bucket(parts: Parts, rollup: str, kind: BucketKind = BucketKind.MINUTE, start: int = MINUTE) -> Bucket:
     answer: Any = (await parts.reader.read("demo", [ReadFields(rollup, kind, (start,), None)])).answers[0]
-    found: Bucket = answer[0]
-    return found
+    content: Bucket = answer[0]
+    return content
 
 
 class Writer:
@@ -53,9 +53,9 @@ class Writer:
         assert self.parts.store.apply(0, "g1", delta) == Applied()
 
 
-def values(found: Bucket, measure: str) -> dict[tuple[str, ...], int]:
-    split = {name: name.split("\x1f") for name in found}
-    return {tuple(parts[1:]): found[name] for name, parts in split.items() if parts[0] == measure and parts[1:]}
+def select_values(content: Bucket, measure: str) -> dict[tuple[str, ...], int]:
+    split = {name: name.split("\x1f") for name in content}
+    return {tuple(parts[1:]): content[name] for name, parts in split.items() if parts[0] == measure and parts[1:]}
 
 
 @pytest.mark.parametrize(("kind", "seats"), [(BucketKind.MINUTE, 8), (BucketKind.HOUR, 20), (BucketKind.DAY, 20)])
@@ -76,14 +76,16 @@ async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, 
             fields[make_field(measure, product)] += n
         writer.write(key, dict(fields))
         true += fields
-    found = await bucket(parts, "products", kind, HOUR)
-    seen = {value for measure in ("views", "adds", "orders", "units") for (value,) in values(found, measure)} - {OTHER}
-    assert len(seen) == seats == found["#open"]
+    content = await read_bucket(parts, "products", kind, HOUR)
+    products = {
+        value for measure in ("views", "adds", "orders", "units") for (value,) in select_values(content, measure)
+    } - {OTHER}
+    assert len(products) == seats == content["#open"]
     for measure in ("views", "adds", "orders", "units"):
-        held = values(found, measure)
-        for product in seen:
-            assert held.get((product,), 0) == true[make_field(measure, product)]
-        assert sum(held.values()) == found[measure] == true[measure]
+        counts = select_values(content, measure)
+        for product in products:
+            assert counts.get((product,), 0) == true[make_field(measure, product)]
+        assert sum(counts.values()) == content[measure] == true[measure]
 
 
 async def test_a_product_that_is_in_takes_further_measures_of_a_full_bucket(parts: Parts) -> None:
@@ -92,30 +94,33 @@ async def test_a_product_that_is_in_takes_further_measures_of_a_full_bucket(part
     writer.write(key, {"views": 30} | {make_field("views", f"p{n}"): 1 for n in range(30)})
     writer.write(key, {"orders": 1, make_field("orders", "first"): 1, "views": 1, make_field("views", "first"): 1})
     writer.write(key, {"orders": 1, make_field("orders", "p29"): 1})
-    found = await bucket(parts, "products")
-    assert [found[make_field(measure, "first")] for measure in ("adds", "orders", "views")] == [1, 1, 1]
-    assert found[make_field("views", OTHER)] == 30 - (FEW.products_of_minute - 1)
-    assert found[make_field("orders", OTHER)] == 1
-    assert make_field("orders", "p29") not in found
+    content = await read_bucket(parts, "products")
+    assert [content[make_field(measure, "first")] for measure in ("adds", "orders", "views")] == [1, 1, 1]
+    assert content[make_field("views", OTHER)] == 30 - (FEW.products_of_minute - 1)
+    assert content[make_field("orders", OTHER)] == 1
+    assert make_field("orders", "p29") not in content
 
 
 async def test_a_flood_of_names_hides_neither_commerce_nor_calls_and_nothing_by_source(parts: Parts) -> None:
     writer = Writer(parts)
     flood = {make_field("count", f"flood {n}", ("web", "ios")[n % 2]): 1 for n in range(100)}
-    known = {make_field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
+    names = {make_field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
     key = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"count": 100, **flood})
-    writer.write(key, {"count": sum(known.values()), **known})
+    writer.write(key, {"count": sum(names.values()), **names})
     writer.write(key, {"revenue": 5, make_field("revenue", "Order Completed", "web"): 5})
-    found = await bucket(parts, "activity")
-    assert {name: found[name] for name in known} == known
-    assert found[make_field("revenue", "Order Completed", "web")] == 5
-    assert found["count"] == 100 + sum(known.values())
+    content = await read_bucket(parts, "activity")
+    assert {name: content[name] for name in names} == names
+    assert content[make_field("revenue", "Order Completed", "web")] == 5
+    assert content["count"] == 100 + sum(names.values())
     by_source = Counter[str]()
-    for (_, source), n in values(found, "count").items():
+    for (_, source), n in select_values(content, "count").items():
         by_source[source] += n
     assert by_source["web"] == 50 + 3 * len(NAMES)
-    assert found[make_field("count", OTHER, "web")] + found[make_field("count", OTHER, "ios")] == 100 - FEW.combinations
+    assert (
+        content[make_field("count", OTHER, "web")] + content[make_field("count", OTHER, "ios")]
+        == 100 - FEW.combinations
+    )
 
 
 async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(parts: Parts) -> None:
@@ -124,37 +129,37 @@ async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(part
     orders = {make_field("count", "Order Completed", "ios", f"country {n}", ""): 1 for n in range(30)}
     writer.write(key, {"count": 100, **flood})
     writer.write(key, {"count": 30, "units": 30, **orders, **{name.replace("count", "units", 1): 1 for name in orders}})
-    found = await bucket(parts, "events", BucketKind.HOUR, HOUR)
-    assert found[make_field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
+    content = await read_bucket(parts, "events", BucketKind.HOUR, HOUR)
+    assert content[make_field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
     for measure in ("count", "units"):
-        held = {value: n for value, n in values(found, measure).items() if value[0] == "Order Completed"}
-        assert held["Order Completed", "ios", OTHER, OTHER] == 30 - FEW.combinations
-        assert sum(held.values()) == 30
+        counts = {value: n for value, n in select_values(content, measure).items() if value[0] == "Order Completed"}
+        assert counts["Order Completed", "ios", OTHER, OTHER] == 30 - FEW.combinations
+        assert sum(counts.values()) == 30
 
 
 async def test_bots_have_seats_of_their_own(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"~views": 50} | {make_field("~views", f"crawled {n}"): 1 for n in range(50)})
     writer.write(key, {"views": 5} | {make_field("views", f"p{n}"): 1 for n in range(5)})
-    found = await bucket(parts, "products")
-    assert values(found, "views") == {(f"p{n}",): 1 for n in range(5)}
-    assert found[make_field("~views", OTHER)] == 50 - FEW.products_of_minute
+    content = await read_bucket(parts, "products")
+    assert select_values(content, "views") == {(f"p{n}",): 1 for n in range(5)}
+    assert content[make_field("~views", OTHER)] == 50 - FEW.products_of_minute
 
 
 async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"views": 50} | {make_field("views", f"p{n}"): 1 for n in range(50)})
     writer.write(key, {"views": 4, make_field("views", ""): 4, "adds": 2, make_field("adds", ""): 2})
-    found = await bucket(parts, "products")
-    assert (found[make_field("views", "")], found[make_field("adds", "")]) == (4, 2)
+    content = await read_bucket(parts, "products")
+    assert (content[make_field("views", "")], content[make_field("adds", "")]) == (4, 2)
 
 
 async def test_a_declared_property_has_seats_for_values_and_always_one_for_none(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "property.coupon", BucketKind.HOUR, HOUR)
     writer.write(key, {"count": 50} | {make_field("count", f"c{n}"): 1 for n in range(50)})
     writer.write(key, {"count": 4, make_field("count", ""): 3, make_field("count", "c0"): 1})
-    found = values(await bucket(parts, key.rollup, BucketKind.HOUR, HOUR), "count")
-    assert (found[("",)], found[(OTHER,)], len(found)) == (3, 50 - FEW.property_values, FEW.property_values + 2)
+    counts = select_values(await read_bucket(parts, key.rollup, BucketKind.HOUR, HOUR), "count")
+    assert (counts[("",)], counts[(OTHER,)], len(counts)) == (3, 50 - FEW.property_values, FEW.property_values + 2)
 
 
 async def test_values_by_event_keep_the_name_of_a_commerce_event_beyond_the_seats(parts: Parts) -> None:
@@ -162,9 +167,9 @@ async def test_values_by_event_keep_the_name_of_a_commerce_event_beyond_the_seat
     writer.write(key, {"count": 30} | {make_field("count", f"c{n}", "Order Completed"): 1 for n in range(30)})
     writer.write(key, {"count": 30} | {make_field("count", f"d{n}", "Signed Up"): 1 for n in range(30)})
     writer.write(key, {"count": 30} | {make_field("count", "", f"flood {n}"): 1 for n in range(30)})
-    found = values(await bucket(parts, key.rollup, BucketKind.DAY, HOUR), "count")
-    assert found[OTHER, "Order Completed"] == 30 - FEW.combinations
-    assert (found[OTHER, OTHER], found["", OTHER]) == (30, 30 - FEW.combinations)
+    counts = select_values(await read_bucket(parts, key.rollup, BucketKind.DAY, HOUR), "count")
+    assert counts[OTHER, "Order Completed"] == 30 - FEW.combinations
+    assert (counts[OTHER, OTHER], counts["", OTHER]) == (30, 30 - FEW.combinations)
 
 
 async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) -> None:
@@ -176,15 +181,15 @@ async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) ->
     for _ in range(2):
         changes = {make_field("revenue", "a"): 2**62, make_field("revenue", "b"): 1, "revenue": 2**62 + 1}
         writer.apply(cells={key: changes, other: {"revenue": 1, make_field("revenue", "b"): 1}})
-    found = await bucket(parts, "products")
-    assert {name for name in found if name.startswith("!")} == {"!", "!revenue", "!" + make_field("revenue", "a")}
-    assert not any(name.startswith("!") for name in await bucket(parts, "products", start=MINUTE - 1))
+    content = await read_bucket(parts, "products")
+    assert {name for name in content if name.startswith("!")} == {"!", "!revenue", "!" + make_field("revenue", "a")}
+    assert not any(name.startswith("!") for name in await read_bucket(parts, "products", start=MINUTE - 1))
 
 
 # Sketches -----------------------------------------------------------------------------------------------------------
 
 
-def sketches(names: range, persons: int = 1, dimension: str = "product_id") -> dict[SketchKey, set[bytes]]:
+def make_sketches(names: range, persons: int = 1, dimension: str = "product_id") -> dict[SketchKey, set[bytes]]:
     members = {n.to_bytes(8, "big") for n in range(persons)}
     return {SketchKey("demo", BucketKind.HOUR, HOUR, dimension, f"p{n}"): members for n in names}
 
@@ -192,29 +197,29 @@ def sketches(names: range, persons: int = 1, dimension: str = "product_id") -> d
 async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_told(parts: Parts) -> None:
     writer = Writer(parts)
     for n in range(40):
-        writer.apply(sketches=sketches(range(n, n + 1)))
-    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
+        writer.apply(sketches=make_sketches(range(n, n + 1)))
+    record = await read_bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
     listed: Any = (
         await parts.reader.read("demo", [ReadPersonValues(((BucketKind.HOUR, HOUR),), "product_id")])
     ).answers[0]
     assert 10 <= len(listed) <= 20
     assert record[make_field("left_out", "product_id")] == 40 - len(listed)
     assert FEW.product_sketch_bytes <= record[make_field("bytes", "product_id")] <= FEW.product_sketch_bytes + 1_000
-    writer.apply(sketches=sketches(range(1), persons=9))
+    writer.apply(sketches=make_sketches(range(1), persons=9))
     counts: Any = (await parts.reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (HOUR,))])).answers[
         0
     ]
-    held = dict(zip(counts[0].fields[::2], counts[0].fields[1::2], strict=True))
-    assert held[b"p0"] == b"9"
+    sizes = dict(zip(counts[0].fields[::2], counts[0].fields[1::2], strict=True))
+    assert sizes[b"p0"] == b"9"
 
 
 @pytest.mark.parametrize("dimension", ["country", "device", "buyers_country"])
 async def test_sketches_of_places_have_a_smaller_limit_of_their_own(parts: Parts, dimension: str) -> None:
     writer = Writer(parts)
-    writer.apply(sketches=sketches(range(3)))
+    writer.apply(sketches=make_sketches(range(3)))
     for n in range(40):
-        writer.apply(sketches=sketches(range(n, n + 1), dimension=dimension))
-    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
+        writer.apply(sketches=make_sketches(range(n, n + 1), dimension=dimension))
+    record = await read_bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
     size = record[make_field("bytes", dimension)]
     assert FEW.place_sketch_bytes <= size <= FEW.place_sketch_bytes + 1_000
     assert 20 < record[make_field("left_out", dimension)] < 40
@@ -222,8 +227,8 @@ async def test_sketches_of_places_have_a_smaller_limit_of_their_own(parts: Parts
 
 
 async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) -> None:
-    Writer(parts).apply(sketches=sketches(range(3)))
-    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
+    Writer(parts).apply(sketches=make_sketches(range(3)))
+    record = await read_bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
     assert make_field("left_out", "product_id") not in record
     assert make_field("broken", "product_id") not in record
 

@@ -45,8 +45,8 @@ def test_a_window_loses_its_growth_slack_once_its_minute_is_over(shard: Shard) -
     assert not is_trim(look(shard, MINUTE)[1], ids), "nothing to lose"
     for later in range(1, 7):
         write(shard, MINUTE + later, (MINUTE + later) * 60_000, secrets.token_bytes(8))
-    kept, taken = look(shard, MINUTE)
-    assert kept == ids
+    ids_after, taken = look(shard, MINUTE)
+    assert ids_after == ids
     assert is_trim(taken, ids)
 
 
@@ -56,8 +56,8 @@ def test_a_late_id_brings_no_new_slack(shard: Shard) -> None:
         more = secrets.token_bytes(8)
         write(shard, MINUTE, (MINUTE + 5 + late) * 60_000, more)
         ids += more
-        kept, taken = look(shard, MINUTE)
-        assert kept == ids
+        ids_after, taken = look(shard, MINUTE)
+        assert ids_after == ids
         assert is_trim(taken, ids)
 
 

@@ -33,6 +33,6 @@ def test_they_are_bounded_and_what_comes_last_is_counted(parts: Parts) -> None:
     for first in range(0, 3 * ENDS_KEPT_MAX, 100):
         names = [f"0.1.0|topic-web:0:{offset}" for offset in range(first, first + 100)]
         parts.ends.count_ends(names)
-        found = parts.ends.read_ends()
-        assert len(found) <= ENDS_KEPT_MAX
-        assert set(names) <= found.keys()
+        ends = parts.ends.read_ends()
+        assert len(ends) <= ENDS_KEPT_MAX
+        assert set(names) <= ends.keys()

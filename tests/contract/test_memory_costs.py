@@ -49,23 +49,23 @@ def test_a_person_with_a_link_and_online_takes_at_most_450_bytes() -> None:
     assert STATED["person", 20_000] <= PERSON_BYTES_MAX
 
 
-def sketch(persons: float) -> float:
+def estimate_sketch(persons: float) -> float:
     return STATED["sketch", 1] + 4.5 * persons if persons < 1_000 else STATED["sketch", 10_000]
 
 
 @pytest.mark.parametrize("persons", [1, 10, 100, 1_000, 10_000])
 def test_a_sketch_takes_no_more_than_the_formula_says(shard: Shard, persons: int) -> None:
-    assert measure(shard, ITEMS["sketch", persons]) <= sketch(persons)
+    assert measure(shard, ITEMS["sketch", persons]) <= estimate_sketch(persons)
 
 
-def by_place(persons: int) -> float:
-    return 2 * 3 * sketch(persons / 3) + 40 * sketch(persons / 40)
+def estimate_by_place(persons: int) -> float:
+    return 2 * 3 * estimate_sketch(persons / 3) + 40 * estimate_sketch(persons / 40)
 
 
 def test_the_example_is_what_the_formulas_give() -> None:
     minutes, hours, days = 48 * 60, 60 * 24, 400
     size = {name: STATED[f"field of {name}", 1_000] for name in NAMES}
-    found = {
+    sizes = {
         "persons": 1_000_000 * STATED["visitor", 20_000] + 100_000 * STATED["person", 20_000],
         "dedup windows": 1_000_000 * STATED["dedup id", 100_000] + 1_440 * 16 * 160,
         "orders": 7 * 5_000 * STATED["order id", 100_000],
@@ -73,13 +73,13 @@ def test_the_example_is_what_the_formulas_give() -> None:
         "events": (150 * minutes + 500 * hours + 800 * days) * size["events"],
         "products": (300 * minutes + 2_500 * hours + 4_000 * days) * size["products"],
         "sales": (4_000 * hours + 12_000 * days) * size["sales"],
-        "all persons": minutes * sketch(400) + hours * sketch(5_000) + days * sketch(50_000),
-        "persons by source, country, device": hours * by_place(5_000) + days * by_place(50_000),
-        "persons by product": 8 * 24 * 1_500 * sketch(10) + days * 2_000 * sketch(80),
+        "all persons": minutes * estimate_sketch(400) + hours * estimate_sketch(5_000) + days * estimate_sketch(50_000),
+        "persons by source, country, device": hours * estimate_by_place(5_000) + days * estimate_by_place(50_000),
+        "persons by product": 8 * 24 * 1_500 * estimate_sketch(10) + days * 2_000 * estimate_sketch(80),
         "pages": (1_000 * hours + 1_500 * days) * size["pages"],
         "acquisition, technology, regions": (300 * hours + 700 * days) * size["acquisition"],
-        "persons by page": 8 * 24 * 1_000 * sketch(15) + days * 1_500 * sketch(100),
-        "persons by visit": 8 * 24 * 70 * sketch(5_000 / 8) + days * 70 * sketch(50_000 / 8),
+        "persons by page": 8 * 24 * 1_000 * estimate_sketch(15) + days * 1_500 * estimate_sketch(100),
+        "persons by visit": 8 * 24 * 70 * estimate_sketch(5_000 / 8) + days * 70 * estimate_sketch(50_000 / 8),
     }
-    found["together"] = sum(found.values())
-    assert {name: round(size / 10**6) for name, size in found.items()} == EXAMPLE
+    sizes["together"] = sum(sizes.values())
+    assert {name: round(size / 10**6) for name, size in sizes.items()} == EXAMPLE

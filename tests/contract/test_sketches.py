@@ -44,20 +44,20 @@ def tester(valkey_server: Running[Valkey]) -> Iterator[Any]:
         yield tester
 
 
-def delta(after: int, sketches: dict[SketchKey, list[bytes]]) -> Delta:
+def make_delta(after: int, sketches: dict[SketchKey, list[bytes]]) -> Delta:
     row = LedgerRow(after, after - 1, NOW_MS, "00ff", 0, NOW_MS).to_text() if after else ""
     upto = LedgerRow(after + 1, after, NOW_MS, "00ff", 0, NOW_MS).to_text()
     return Delta([Advance(PLACE, row, upto)], sketches=sketches)
 
 
-def key(source: str) -> SketchKey:
+def make_key(source: str) -> SketchKey:
     return SketchKey("demo", BucketKind.HOUR, HOUR, "source", source)
 
 
 def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, tester: Any) -> None:
     few, many = [b"8 bytes."], [secrets.token_bytes(8) for _ in range(5_000)]
-    assert store.apply(0, "g1", delta(0, {key("server"): few})) == Applied()
-    assert store.apply(0, "g1", delta(1, {key("server"): many, key("ios"): many})) == Applied()
+    assert store.apply(0, "g1", make_delta(0, {make_key("server"): few})) == Applied()
+    assert store.apply(0, "g1", make_delta(1, {make_key("server"): many, make_key("ios"): many})) == Applied()
     for source, persons in (("server", few + many), ("ios", many)):
         name, theirs = f"{BASE}p:demo:h:{HOUR}:source:{source}", f"theirs:{source}"
         tester.pfadd(theirs, *persons)
@@ -72,7 +72,7 @@ def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, t
     "wrong", ["", "HYLL", "HYLL" + 12_299 * "\0", "HYLL" + 12_301 * "\0", "HYLL\2" * 2_460 + "HYLL"]
 )
 def test_what_is_no_sketch_is_refused_before_anything_is_written(store: RedisStore, tester: Any, wrong: str) -> None:
-    payload = msgspec.msgpack.decode(encode("g1", delta(0, {key("ios"): [b"12345678"]})))
+    payload = msgspec.msgpack.decode(encode("g1", make_delta(0, {make_key("ios"): [b"12345678"]})))
     payload["sketches"][0][5][1] = wrong
     before = sorted(tester.keys())
     with pytest.raises(redis.ResponseError, match="INVALID sketches"):
@@ -83,9 +83,9 @@ def test_what_is_no_sketch_is_refused_before_anything_is_written(store: RedisSto
 def test_a_sketch_that_is_no_text_is_damage(store: RedisStore, tester: Any) -> None:
     name = f"{BASE}p:demo:h:{HOUR}:source:ios"
     tester.sadd(name, "a")
-    sent = encode("g1", delta(0, {key("ios"): [b"12345678"]}))
-    found = store._client.fcall("rta_apply_v6", 1, "rta:{s00}:shard", sent)
-    assert found == [b"TORN", f"damaged: another type under {name}".encode()]
+    sent = encode("g1", make_delta(0, {make_key("ios"): [b"12345678"]}))
+    reply = store._client.fcall("rta_apply_v6", 1, "rta:{s00}:shard", sent)
+    assert reply == [b"TORN", f"damaged: another type under {name}".encode()]
 
 
 def test_a_sketch_in_the_servers_format_is_one(tester: Any) -> None:

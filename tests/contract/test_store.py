@@ -46,19 +46,19 @@ CELLS = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
 BLOCK = f"demo:rta.events.web:3:{MINUTE}"
 
 
-def row(next_offset: int) -> str:
+def make_row(next_offset: int) -> str:
     return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).to_text()
 
 
 def advance(after: int, upto: int, **changes: Any) -> Delta:
-    return Delta(moves=[Advance(PLACE, row(after) if after else "", row(upto))], **changes)
+    return Delta(moves=[Advance(PLACE, make_row(after) if after else "", make_row(upto))], **changes)
 
 
-def block(expected: bytes, token: bytes, ids: bytes, *, replace: bool = False) -> BlockWrite:
+def make_block(expected: bytes, token: bytes, ids: bytes, *, replace: bool = False) -> BlockWrite:
     return BlockWrite(BLOCK, expected, token, NOW_MS, ids, replace)
 
 
-async def cells(parts: Parts, *fields: str) -> dict[str, int]:
+async def read_cells(parts: Parts, *fields: str) -> dict[str, int]:
     snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE,), fields or None)])
     answer = snapshot.answers[0]
     assert isinstance(answer, list)
@@ -83,11 +83,11 @@ async def test_a_listing_has_every_field_as_it_is_stored(parts: Parts) -> None:
 async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Parts) -> None:
     """Whatever is written, also what fills the bucket, overflows or is no number to Lua."""
     key, chance = CellsKey("demo", "products", BucketKind.MINUTE, MINUTE), random.Random(3)
-    known: dict[bytes, bytes] = {}
+    view: dict[bytes, bytes] = {}
     position, followed = "", 0
     for turn in range(60):
-        some = chance.choice([1, 3, 40, 400, 700])
-        fields = {make_field("views", f"p-{chance.randint(0, 3_000)}"): chance.randint(1, 9) for _ in range(some)}
+        count = chance.choice([1, 3, 40, 400, 700])
+        fields = {make_field("views", f"p-{chance.randint(0, 3_000)}"): chance.randint(1, 9) for _ in range(count)}
         if turn % 9 == 8:
             fields |= {make_field("views", f"q-{turn}-{n}"): 1 for n in range(2_500)}
         cells = {key: fields | {"views": sum(fields.values())}}
@@ -105,12 +105,12 @@ async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Pa
         assert isinstance(whole, list)
         listed = whole[0]
         assert isinstance(listed, BucketContent)
-        held = dict(zip(listed.fields[::2], listed.fields[1::2], strict=True))
+        content = dict(zip(listed.fields[::2], listed.fields[1::2], strict=True))
         if isinstance(changed, BucketContent):
             followed += 1
-            known |= dict(zip(changed.fields[::2], changed.fields[1::2], strict=True))
-            assert (known, changed.position) == (held, listed.position)
-        known, position = held, listed.position
+            view |= dict(zip(changed.fields[::2], changed.fields[1::2], strict=True))
+            assert (view, changed.position) == (content, listed.position)
+        view, position = content, listed.position
     assert followed > 5
 
 
@@ -136,10 +136,10 @@ async def test_totals_and_position_move_together(parts: Parts) -> None:
     assert parts.store.apply(0, "g1", advance(5, 7, cells={CELLS: {"count": 2}})) == Applied()
     snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1), None)])
     assert snapshot.answers == ([{"count": 7, make_field("count", "a", "web"): 5, "#open": 1}, {}],)
-    assert snapshot.ledger == {PLACE: read_row(row(7))}
+    assert snapshot.ledger == {PLACE: read_row(make_row(7))}
     state = parts.store.read_state(0)
     assert state is not None
-    assert state.ledger == {PLACE: row(7)}
+    assert state.ledger == {PLACE: make_row(7)}
     assert state.starts == {PLACE: 0}
     assert state.projects["demo"].zone == "Europe/Berlin"
 
@@ -147,62 +147,62 @@ async def test_totals_and_position_move_together(parts: Parts) -> None:
 async def test_a_repeated_batch_changes_nothing(parts: Parts) -> None:
     delta = advance(0, 5, cells={CELLS: {"count": 5}})
     parts.store.apply(0, "g1", delta)
-    assert parts.store.apply(0, "g1", delta) == Moved("g1", {PLACE: row(5)})
-    assert await cells(parts) == {"count": 5}
+    assert parts.store.apply(0, "g1", delta) == Moved("g1", {PLACE: make_row(5)})
+    assert await read_cells(parts) == {"count": 5}
 
 
 async def test_a_worker_of_another_generation_is_refused(parts: Parts) -> None:
     assert parts.store.apply(0, "g0", advance(0, 5, cells={CELLS: {"count": 5}})) == Moved("g1", {PLACE: ""})
-    assert await cells(parts) == {}
+    assert await read_cells(parts) == {}
 
 
 async def test_several_partitions_move_together_or_not_at_all(parts: Parts) -> None:
     other = PartitionId("topic-web", 1)
     parts.store.apply(0, "g1", advance(0, 5))
-    delta = Delta(moves=[Advance(other, "", row(3)), Advance(PLACE, "", row(9))], cells={CELLS: {"count": 1}})
-    assert parts.store.apply(0, "g1", delta) == Moved("g1", {other: "", PLACE: row(5)})
-    assert await cells(parts) == {}
+    delta = Delta(moves=[Advance(other, "", make_row(3)), Advance(PLACE, "", make_row(9))], cells={CELLS: {"count": 1}})
+    assert parts.store.apply(0, "g1", delta) == Moved("g1", {other: "", PLACE: make_row(5)})
+    assert await read_cells(parts) == {}
 
 
 async def test_a_comparison_alone_sees_a_move_and_writes_nothing(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 5))
     assert parts.store.apply(0, "g1", advance(5, 5)) == Applied()
-    assert parts.store.apply(0, "g1", advance(4, 4)) == Moved("g1", {PLACE: row(5)})
+    assert parts.store.apply(0, "g1", advance(4, 4)) == Moved("g1", {PLACE: make_row(5)})
 
 
 async def test_blocks_are_appended_under_their_token(parts: Parts) -> None:
     first, second = b"A" * 8, b"B" * 8
-    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", first, b"1" * 8)]))
-    parts.store.apply(0, "g1", advance(1, 2, blocks=[block(first, second, b"2" * 8)]))
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[make_block(b"", first, b"1" * 8)]))
+    parts.store.apply(0, "g1", advance(1, 2, blocks=[make_block(first, second, b"2" * 8)]))
     stored = parts.store.read_blocks(0, "g1", [BLOCK, "demo:rta.events.web:3:1"])
     assert stored == [second + NOW_MS.to_bytes(8, "big") + b"1" * 8 + b"2" * 8, b""]
 
 
 @pytest.mark.parametrize("stale", [b"", b"Z" * 8])
 async def test_a_stale_block_is_a_conflict_and_nothing_is_written(parts: Parts, stale: bytes) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
-    delta = advance(1, 2, blocks=[block(stale, b"B" * 8, b"2" * 8)], cells={CELLS: {"count": 1}})
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[make_block(b"", b"A" * 8, b"1" * 8)]))
+    delta = advance(1, 2, blocks=[make_block(stale, b"B" * 8, b"2" * 8)], cells={CELLS: {"count": 1}})
     assert parts.store.apply(0, "g1", delta) == Conflicted([BLOCK], [], [], False)
-    assert await cells(parts) == {}
+    assert await read_cells(parts) == {}
     state = parts.store.read_state(0)
     assert state is not None
-    assert state.ledger == {PLACE: row(1)}
+    assert state.ledger == {PLACE: make_row(1)}
 
 
 async def test_a_block_without_new_ids_is_only_compared(parts: Parts) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
-    assert parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"")])) == Applied()
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[make_block(b"", b"A" * 8, b"1" * 8)]))
+    assert parts.store.apply(0, "g1", advance(1, 2, blocks=[make_block(b"A" * 8, b"B" * 8, b"")])) == Applied()
     assert parts.store.read_blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
 
 
 async def test_a_block_that_ran_out_is_replaced(parts: Parts) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
-    parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"2" * 8, replace=True)]))
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[make_block(b"", b"A" * 8, b"1" * 8)]))
+    parts.store.apply(0, "g1", advance(1, 2, blocks=[make_block(b"A" * 8, b"B" * 8, b"2" * 8, replace=True)]))
     assert parts.store.read_blocks(0, "g1", [BLOCK])[0][16:] == b"2" * 8
 
 
 async def test_blocks_are_forgotten_by_stream_time(parts: Parts) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[make_block(b"", b"A" * 8, b"1" * 8)]))
     parts.store.apply(
         0, "g1", advance(1, 2, expired_blocks={"rta.events.web:3": NOW_MS - 1, "rta.events.web:4": NOW_MS})
     )
@@ -227,7 +227,7 @@ async def test_a_dead_letter_is_replayed_once(parts: Parts) -> None:
     assert parts.store.apply(0, "g1", replay) == Applied()
     again = advance(2, 3, replayed=["rta.events.web:0:0"], cells={CELLS: {"count": 1}})
     assert parts.store.apply(0, "g1", again) == Conflicted([], [], ["rta.events.web:0:0"], False)
-    assert await cells(parts) == {"count": 1}
+    assert await read_cells(parts) == {"count": 1}
 
 
 async def test_origins_are_forgotten_with_the_dead_letters(parts: Parts) -> None:
@@ -252,12 +252,12 @@ async def test_a_new_project_is_found_and_changes_nothing_for_batches_under_way(
     tell(parts, [shop, structs.replace(berlin, week_start="sunday")])
     assert parts.store.read_projects(0, ["shop", "nobody"]) == {"shop": shop}
     assert parts.store.read_projects(0, []) == {}
-    assert version_of(parts) == before.projects_version
+    assert read_version(parts) == before.projects_version
     tell(parts, [structs.replace(berlin, currency="USD")])
-    assert version_of(parts) != before.projects_version
+    assert read_version(parts) != before.projects_version
 
 
-def version_of(parts: Parts) -> str:
+def read_version(parts: Parts) -> str:
     state = parts.store.read_state(0)
     assert state is not None
     return state.projects_version
@@ -272,7 +272,7 @@ async def test_amounts_beyond_what_a_double_holds_are_exact(parts: Parts) -> Non
     large = 2**62
     parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"revenue": large - 1}}))
     parts.store.apply(0, "g1", advance(1, 2, cells={CELLS: {"revenue": -(2**53) - 1}}))
-    assert await cells(parts) == {"revenue": large - 1 - 2**53 - 1}
+    assert await read_cells(parts) == {"revenue": large - 1 - 2**53 - 1}
 
 
 async def test_an_overflow_flags_its_field_and_the_batch_goes_on(parts: Parts) -> None:
@@ -324,7 +324,10 @@ async def test_persons_of_each_value_are_counted_bucket_by_bucket(parts: Parts) 
     async def counts() -> list[list[dict[str, int]]]:
         answers: Any = (await parts.reader.read("demo", reads)).answers
         return [
-            [{v.decode(): int(n) for v, n in zip(each.fields[::2], each.fields[1::2], strict=True)} for each in answer]
+            [
+                {v.decode(): int(n) for v, n in zip(content.fields[::2], content.fields[1::2], strict=True)}
+                for content in answer
+            ]
             for answer in answers
         ]
 
@@ -349,10 +352,10 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
         ReadPersons(buckets, "source", ("web",)),
         ReadPersonValues(buckets, "source"),
     ]
-    found, web, values = (await parts.reader.read("demo", reads)).answers
+    estimate, web, values = (await parts.reader.read("demo", reads)).answers
     assert values == ["web"]
-    assert found == pytest.approx(len(everybody), rel=0.033)
-    assert web == pytest.approx(len({one for portion in portions for one in portion[::2]}), rel=0.033)
+    assert estimate == pytest.approx(len(everybody), rel=0.033)
+    assert web == pytest.approx(len({member for portion in portions for member in portion[::2]}), rel=0.033)
 
 
 async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:

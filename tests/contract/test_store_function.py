@@ -41,8 +41,8 @@ from tests.contract.shard import (
     PREFIX,
     SEEN_MS,
     Shard,
-    full_batch,
-    row,
+    make_full_batch,
+    make_row,
 )
 
 # Rights -------------------------------------------------------------------------------------------------------------
@@ -53,9 +53,9 @@ from tests.contract.shard import (
     ["zadd", "zmscore", "hincrby", "pfadd", "pfmerge", "strlen", "append", "expireat", "hset", "sadd", "publish"],
 )
 def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Shard, command: str) -> None:
-    limited = limited_client(shard, command)
-    before = shard.digest()
-    raw = msgspec.msgpack.encode(with_a_crowd(full_batch()))
+    limited = make_limited_client(shard, command)
+    before = shard.read_digest()
+    raw = msgspec.msgpack.encode(with_a_crowd(make_full_batch()))
     answers = []
     for _ in range(3):
         try:
@@ -64,7 +64,7 @@ def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Sh
             assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
             answers.append("NOPERM")
     limited.close()
-    after = shard.digest()
+    after = shard.read_digest()
     if answers[0] == "OK":  # what is missing is not needed for a whole batch, or leaves something out and says so
         assert answers[1:] == ["MOVED", "MOVED"]
         short = shard.tester.hexists(f"{BASE}c:demo:activity:m:1", "!")
@@ -89,12 +89,12 @@ def test_workers_need_none_of_the_commands_that_are_denied(shard: Shard) -> None
     rights = USERS["rta"].split()
     assert not set(denied) & set(rights)
     before = shard.tester.info("commandstats")
-    assert shard.call(full_batch()) == [b"OK"]
+    assert shard.call(make_full_batch()) == [b"OK"]
     used = {name for name, of in shard.tester.info("commandstats").items() if of != before.get(name)}
     assert not used & {f"cmdstat_{name}" for name in ("keys", "hgetall", "smembers", "hkeys", "hvals", "lrange")}
 
 
-def limited_client(shard: Shard, command: str) -> redis.Redis:
+def make_limited_client(shard: Shard, command: str) -> redis.Redis:
     setting: Any = shard.tester.execute_command
     setting("ACL", "SETUSER", "limited", "reset", "on", ">limited", "~rta:*", "&rta:*", "+@all", f"-{command}")
     address = shard.tester.connection_pool.connection_kwargs
@@ -106,9 +106,9 @@ def limited_client(shard: Shard, command: str) -> redis.Redis:
 
 def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None:
     shard.tester.function_flush()
-    moves = [Advance(PLACE, row(2), row(3))]
+    moves = [Advance(PLACE, make_row(2), make_row(3))]
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
-    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: row(3)})
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: make_row(3)})
 
 
 def test_many_loose_ids_go_with_some_calls_and_the_index_knows_when(shard: Shard) -> None:
@@ -119,32 +119,32 @@ def test_many_loose_ids_go_with_some_calls_and_the_index_knows_when(shard: Shard
     assert shard.store.apply(0, "g1", Delta([], loose=[once])) == Applied()
     assert shard.tester.zrange(index, 0, -1, withscores=True) == [(b"demo:rta.events.web:3:", NOW_MS)]
     expired = {"rta.events.web:3": NOW_MS + 2_399}
-    left = []
+    remains = []
     for at, more in ((2, 0), (3, 300), (4, 0)):
         added = [b"more" + n.to_bytes(4, "little") for n in range(more)]
         loose = [LooseWrite("demo:rta.events.web:3", added, [-1] * more, [NOW_MS + 9_000] * more)] if more else []
-        delta = Delta([Advance(PLACE, row(at), row(at + 1))], loose=loose, expired_blocks=expired)
+        delta = Delta([Advance(PLACE, make_row(at), make_row(at + 1))], loose=loose, expired_blocks=expired)
         assert shard.store.apply(0, "g1", delta) == Applied()
-        left.append((shard.tester.zcard(key), shard.tester.zscore(index, "demo:rta.events.web:3:")))
-    assert left == [(1_500, NOW_MS + 1_000), (400, NOW_MS + 2_400), (400, NOW_MS + 2_400)]
-    delta = Delta([Advance(PLACE, row(5), row(6))], expired_blocks={"rta.events.web:3": NOW_MS + 9_000})
+        remains.append((shard.tester.zcard(key), shard.tester.zscore(index, "demo:rta.events.web:3:")))
+    assert remains == [(1_500, NOW_MS + 1_000), (400, NOW_MS + 2_400), (400, NOW_MS + 2_400)]
+    delta = Delta([Advance(PLACE, make_row(5), make_row(6))], expired_blocks={"rta.events.web:3": NOW_MS + 9_000})
     assert shard.store.apply(0, "g1", delta) == Applied()
     assert not shard.tester.exists(key, index)
 
 
 def test_a_batch_without_loose_ids_calls_the_server_no_oftener(shard: Shard) -> None:
     before = shard.tester.info("commandstats")
-    moves = [Advance(PLACE, row(2), row(3))]
+    moves = [Advance(PLACE, make_row(2), make_row(3))]
     block = BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"id-00001", False)
     expired = {f"rta.events.web:{n}": 1 for n in range(16)}
     delta = Delta(moves, cells={CELLS: {"count": 1}}, blocks=[block], expired_blocks=expired)
     assert shard.store.apply(0, "g1", delta) == Applied()
     after: Any = shard.tester.info("commandstats")
     for command in ("zmscore", "zcount", "zrange", "zremrangebyrank"):
-        assert _calls(after, command) == _calls(before, command)
+        assert _count_calls(after, command) == _count_calls(before, command)
 
 
-def _calls(stats: Any, command: str) -> int:
+def _count_calls(stats: Any, command: str) -> int:
     return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
@@ -158,7 +158,7 @@ async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more
     assert older != code
     reader = RedisReader(shard.settings)
     newer = ReadPersonCounts("product_id", BucketKind.HOUR, ()), ReadPersonSketches("product_id", BucketKind.HOUR, ())
-    moves = [Advance(PLACE, row(2), row(3))]
+    moves = [Advance(PLACE, make_row(2), make_row(3))]
     load: Any = shard.tester.function_load
     load(older, replace=True)
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
@@ -176,7 +176,10 @@ def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
     hour = CellsKey("demo", "activity", BucketKind.HOUR, MINUTE // 60 * 60)
     persons = {index.to_bytes(8, "big") for index in range(n)}
     delta = Delta(
-        [Advance(PLACE, row(2), row(3)), *(Advance(PartitionId("topic-web", k), "", row(1)) for k in range(1, 5_000))],
+        [
+            Advance(PLACE, make_row(2), make_row(3)),
+            *(Advance(PartitionId("topic-web", k), "", make_row(1)) for k in range(1, 5_000)),
+        ],
         cells={CELLS: {make_field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
         sketches={SketchKey("demo", BucketKind.MINUTE, MINUTE, "", ""): persons},
         online={"demo": dict.fromkeys(persons, SEEN_MS)},
@@ -196,7 +199,7 @@ def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
 
 def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:
     for offset, amount in ((2, 2**62 + 5), (3, -(2**62) - 7), (4, 3 * 2**61), (5, 2**80), (6, -(2**80))):
-        moves = [Advance(PLACE, row(offset), row(offset + 1))]
+        moves = [Advance(PLACE, make_row(offset), make_row(offset + 1))]
         assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"revenue": amount, "count": 1}})) == Applied()
         if offset == 4:
             assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "revenue") == str(3 * 2**61 - 2).encode()

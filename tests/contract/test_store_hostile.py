@@ -27,8 +27,8 @@ from tests.contract.shard import (
     NOW_MS,
     PREFIX,
     Shard,
-    full_batch,
-    payload,
+    make_full_batch,
+    make_payload,
 )
 
 MESSAGE = b'{"projectId":"demo","type":"page","messageId":"m","anonymousId":"a"}'
@@ -52,19 +52,19 @@ HOSTILE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def paths_of(value: Any, path: Path = ()) -> Iterator[Path]:
+def list_paths(value: Any, path: Path = ()) -> Iterator[Path]:
     """Every place in a payload, the root not included."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in items:
         yield (*path, name)
-        yield from paths_of(inner, (*path, name))
+        yield from list_paths(inner, (*path, name))
 
 
-PATHS = list(paths_of(full_batch()))
+PATHS = list(list_paths(make_full_batch()))
 
 
-def spoilt(changes: list[tuple[Path, Any]]) -> dict[str, Any]:
-    batch = full_batch()
+def spoil_batch(changes: list[tuple[Path, Any]]) -> dict[str, Any]:
+    batch = make_full_batch()
     for path, value in changes:
         at: Any = batch
         for step in path[:-1]:
@@ -90,32 +90,32 @@ def refuses_or_applies(shard: Shard, raw: Any, before: dict[str, tuple[bytes, in
         answer = shard.call(raw)[0].decode()
     except redis.ResponseError as error:
         answer = f"error {error}"
-    after = shard.digest()
+    after = shard.read_digest()
     if answer == "OK":
         ledger, is_marked = shard.tester.hget(f"{BASE}ledger", "topic-web:0"), shard.is_marked()
         shard.begin_again()
         return "" if ledger and not is_marked else f"OK, with a marker: {is_marked}, ledger {ledger!r}"
     if answer.startswith(("error INVALID", "error not a shard key", "CONFLICT", "MOVED")):
-        return "" if after == before else f"{answer}, and yet {_differing(before, after)} differ"
-    return f"{answer}; {_differing(before, after)} differ"
+        return "" if after == before else f"{answer}, and yet {_list_differing(before, after)} differ"
+    return f"{answer}; {_list_differing(before, after)} differ"
 
 
-def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _list_differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
 
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_wrong_value_anywhere_is_refused_whole_or_harmless(shard: Shard, value: Any) -> None:
-    before = shard.digest()
+    before = shard.read_digest()
     wrong = {}
     for path in PATHS:
-        problem = refuses_or_applies(shard, spoilt([(path, value)]), before)
+        problem = refuses_or_applies(shard, spoil_batch([(path, value)]), before)
         if "OK" in problem or not problem:
-            before = shard.digest()
+            before = shard.read_digest()
         if problem:
             wrong[path] = problem
             shard.begin_again()
-            before = shard.digest()
+            before = shard.read_digest()
     assert wrong == {}
 
 
@@ -123,22 +123,22 @@ def test_a_wrong_value_anywhere_is_refused_whole_or_harmless(shard: Shard, value
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_several_wrong_values_are_refused_whole_or_harmless(shard: Shard, changes: list[tuple[Path, Any]]) -> None:
     shard.begin_again()
-    assert refuses_or_applies(shard, spoilt(changes), shard.digest()) == ""
+    assert refuses_or_applies(shard, spoil_batch(changes), shard.read_digest()) == ""
 
 
 @given(
     st.one_of(
         st.binary(max_size=50),
         st.tuples(st.integers(0, 1_000), st.integers(0, 255)).map(
-            lambda change: _with_byte(msgspec.msgpack.encode(full_batch()), *change)
+            lambda change: _with_byte(msgspec.msgpack.encode(make_full_batch()), *change)
         ),
-        st.integers(0, 900).map(lambda size: msgspec.msgpack.encode(full_batch())[:size]),
+        st.integers(0, 900).map(lambda size: msgspec.msgpack.encode(make_full_batch())[:size]),
     )
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_refused_whole_or_harmless(shard: Shard, raw: bytes) -> None:
     shard.begin_again()
-    assert refuses_or_applies(shard, raw, shard.digest()) == ""
+    assert refuses_or_applies(shard, raw, shard.read_digest()) == ""
 
 
 def _with_byte(raw: bytes, at: int, byte: int) -> bytes:
@@ -148,14 +148,14 @@ def _with_byte(raw: bytes, at: int, byte: int) -> bytes:
 
 def test_an_error_never_repeats_what_was_sent(shard: Shard) -> None:
     with pytest.raises(redis.ResponseError) as error:
-        shard.call(spoilt([(("counts",), ["secret\r\n+OK", "secret"])]))
+        shard.call(spoil_batch([(("counts",), ["secret\r\n+OK", "secret"])]))
     assert str(error.value) == "INVALID counts"
 
 
 def test_a_shard_without_a_generation_takes_nothing(shard: Shard) -> None:
     shard.tester.flushdb()
     for name in ("", "g1"):
-        assert shard.call({**full_batch(), "generation": name, "moves": []})[0] == b"MOVED"
+        assert shard.call({**make_full_batch(), "generation": name, "moves": []})[0] == b"MOVED"
     assert shard.tester.dbsize() == 0
 
 
@@ -181,25 +181,25 @@ def plant(shard: Shard, key: str, kind: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), DAMAGE.items(), ids=DAMAGE.keys())
 def test_a_key_of_another_type_tears_the_shard_and_nothing_else_is_written(shard: Shard, name: str, kind: str) -> None:
     plant(shard, BASE + name, kind)
-    before = shard.digest()
+    before = shard.read_digest()
     for _ in range(3):
-        assert shard.call(full_batch())[0] == b"TORN"
-    after = shard.digest()
-    assert set(_differing(before, after)) == {f"{BASE}inflight"}
+        assert shard.call(make_full_batch())[0] == b"TORN"
+    after = shard.read_digest()
+    assert set(_list_differing(before, after)) == {f"{BASE}inflight"}
 
 
 def test_a_shard_key_of_another_type_is_torn_and_stops_whoever_reads_it(shard: Shard) -> None:
     plant(shard, f"{PREFIX}shard", "string")
-    before = shard.digest()
-    assert shard.call(full_batch())[0] == b"TORN"
-    assert shard.digest() == before
+    before = shard.read_digest()
+    assert shard.call(make_full_batch())[0] == b"TORN"
+    assert shard.read_digest() == before
     with pytest.raises(Stopped):
         shard.store.read_state(0)
 
 
 def test_a_worker_stops_at_damage_and_does_not_try_for_ever(shard: Shard) -> None:
     plant(shard, f"{BASE}counts", "string")
-    worker, calls = worker_over(shard)
+    worker, calls = make_worker(shard)
     for _ in range(30):
         worker.turn()
     assert len(calls) <= 1
@@ -211,7 +211,7 @@ def test_a_worker_stops_at_damage_and_does_not_try_for_ever(shard: Shard) -> Non
 def test_a_worker_waits_where_what_it_reads_first_is_damaged(shard: Shard, name: str) -> None:
     plant(shard, BASE + name, "string")
     waits: list[float] = []
-    worker, calls = worker_over(shard, waits)
+    worker, calls = make_worker(shard, waits)
     for _ in range(5):
         worker.turn()
     assert len(waits) == 5
@@ -226,7 +226,7 @@ async def test_a_reader_is_told_of_damage(shard: Shard) -> None:
     await reader.close()
 
 
-def worker_over(shard: Shard, waits: list[float] | None = None) -> tuple[Worker, list[Delta]]:
+def make_worker(shard: Shard, waits: list[float] | None = None) -> tuple[Worker, list[Delta]]:
     """A worker with one record to count, and the batches that it sends."""
     shard.tester.hdel(f"{BASE}ledger", "topic-web:0") if shard.tester.type(f"{BASE}ledger") == b"hash" else None
     broker = MemoryBroker({"rta.events.web": 1})
@@ -248,11 +248,11 @@ def worker_over(shard: Shard, waits: list[float] | None = None) -> tuple[Worker,
 
 def test_a_marker_of_another_call_tears_every_call(shard: Shard) -> None:
     shard.tester.set(f"{BASE}inflight", "some call")
-    before = shard.digest()
-    for batch in (full_batch(), payload(2, 2), payload(9, 9), {**full_batch(), "generation": "g0"}):
+    before = shard.read_digest()
+    for batch in (make_full_batch(), make_payload(2, 2), make_payload(9, 9), {**make_full_batch(), "generation": "g0"}):
         assert shard.call(batch) == [b"TORN", b"some call"]
     assert shard.store.apply(0, "g1", Delta(moves=[])) == Torn("some call")
-    assert shard.digest() == before
+    assert shard.read_digest() == before
     state = shard.store.read_state(0)
     assert state is not None
     assert state.torn

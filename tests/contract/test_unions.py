@@ -55,14 +55,14 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self.parts, self.catalog, self.chance, self.offset = parts, Catalog(CATALOG), random.Random(7), 0
-        self.asked: list[Any] = []
-        self.engine, self.plain = self._engine(None), self._engine(WindowCaches(lambda _plan: False))
+        self.reads: list[Any] = []
+        self.engine, self.plain = self._make_engine(None), self._make_engine(WindowCaches(lambda _plan: False))
 
-    def _engine(self, windows: WindowCaches | None) -> Engine:
+    def _make_engine(self, windows: WindowCaches | None) -> Engine:
         return Engine(self, FreshnessTracker(), lambda: LogInstant(NOW_MS, 0.0), self.catalog, windows=windows)
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        self.asked += reads
+        self.reads += reads
         return await self.parts.reader.read(project, reads)
 
     def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
@@ -89,15 +89,18 @@ class Site:
         """Answers of kept registers are those of the store's unions."""
         for question in QUESTIONS:
             query = parse_object({"metric": "visitors", **question})
-            (kept,), (plain,) = await self.engine.answer("demo", [query]), await self.plain.answer("demo", [query])
-            assert (kept.results, kept.meta.error) == (plain.results, plain.meta.error), question
+            (cached_answer,), (plain,) = (
+                await self.engine.answer("demo", [query]),
+                await self.plain.answer("demo", [query]),
+            )
+            assert (cached_answer.results, cached_answer.meta.error) == (plain.results, plain.meta.error), question
 
-    async def united(self, question: dict[str, Any]) -> tuple[int, int]:
+    async def count_united(self, question: dict[str, Any]) -> tuple[int, int]:
         """How many sketches the store unites for the question, and how many buckets of them it hands out."""
-        self.asked.clear()
+        self.reads.clear()
         await self.engine.answer("demo", [parse_object({"metric": "visitors", **question})])
-        counted = [len(read.buckets) * len(read.values) for read in self.asked if isinstance(read, ReadPersons)]
-        return sum(counted), sum(len(read.starts) for read in self.asked if isinstance(read, ReadPersonSketches))
+        counted = [len(read.buckets) * len(read.values) for read in self.reads if isinstance(read, ReadPersons)]
+        return sum(counted), sum(len(read.starts) for read in self.reads if isinstance(read, ReadPersonSketches))
 
 
 @pytest.fixture
@@ -129,15 +132,15 @@ async def test_once_it_is_known_only_what_has_moved_is_read(site: Site) -> None:
     for hours_ago in range(24):
         for product in range(3):
             site.visit(product, hours_ago, 10)
-    assert await site.united(QUESTIONS[0]) == (0, 25)
-    assert await site.united(QUESTIONS[0]) == (0, 0)
+    assert await site.count_united(QUESTIONS[0]) == (0, 25)
+    assert await site.count_united(QUESTIONS[0]) == (0, 0)
     site.visit(1, 2, 10)
-    assert await site.united(QUESTIONS[0]) == (0, 1)
+    assert await site.count_united(QUESTIONS[0]) == (0, 1)
     assert site.catalog.table is not None
     site.catalog.table.put("p-1", Product("another name", "hats", brand="brand 1"))  # it was a hat before
-    assert await site.united(QUESTIONS[0]) == (0, 1)  # what had moved is looked at once more
+    assert await site.count_united(QUESTIONS[0]) == (0, 1)  # what had moved is looked at once more
     site.catalog.table.put("p-1", Product("another name", "coats", brand="brand 1"))
-    assert (await site.united(QUESTIONS[0]))[1] == 25
+    assert (await site.count_united(QUESTIONS[0]))[1] == 25
 
 
 @on_the_server
@@ -145,15 +148,15 @@ async def test_no_read_takes_the_sketches_of_two_buckets(site: Site) -> None:
     for hours_ago in range(6):
         site.visit(1, hours_ago, 10)
     for question in QUESTIONS:
-        await site.united(question)
-        assert all(len(read.starts) == 1 for read in site.asked if isinstance(read, ReadPersonSketches))
+        await site.count_united(question)
+        assert all(len(read.starts) == 1 for read in site.reads if isinstance(read, ReadPersonSketches))
 
 
 @on_the_server
 async def test_more_than_may_be_kept_is_united_by_the_store(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "SKETCH_BYTES_MAX", 100)
     site.visit(1, 1, 10)
-    united, handed_out = await site.united(QUESTIONS[0])
+    united, handed_out = await site.count_united(QUESTIONS[0])
     assert (united > 0, handed_out) == (True, 0)
     await site.compare()
 
@@ -168,9 +171,9 @@ async def test_sketches_are_handed_out_by_bucket_and_value(parts: Parts) -> None
         ReadPersonSketches("product_id", BucketKind.HOUR, (hour, hour - 60)),
         ReadPersonSketches("source", BucketKind.HOUR, ()),
     ]
-    here, none = (await parts.reader.read("demo", reads)).answers
+    here, no_sketches = (await parts.reader.read("demo", reads)).answers
     assert isinstance(here, list)
-    assert none == []
+    assert no_sketches == []
     first, second = here
     assert isinstance(first, BucketContent)
     assert second == BucketContent([])

@@ -41,7 +41,7 @@ class Subscriber:
     async def hear(self) -> None:
         """The hub makes a new version, and the client is sent it."""
         await self.miss()
-        self._record(self._message(), self._versions[-1])
+        self._record(self._make_message(), self._versions[-1])
         self._client_version = len(self._versions)
 
     async def miss(self) -> None:
@@ -58,7 +58,7 @@ class Subscriber:
     async def _reply(self) -> Reply:
         return await self.shop.engine.reply("demo", self._questions)
 
-    def _message(self) -> str:
+    def _make_message(self) -> str:
         latest = self._versions[-1]
         base = self._versions[self._client_version - 1] if self._client_version else None
         updates = None if base is None else self._hub.merge_updates_since(base, latest)
@@ -79,7 +79,7 @@ class World(NamedTuple):
     live: Callable[[], Awaitable[Subscriber]]
 
 
-async def minutes_pass() -> Subscriber:
+async def let_minutes_pass() -> Subscriber:
     client = Subscriber(NOON + 30_000, {"metric": "events", "from": "-5m", "interval": "minute"}, {"metric": "online"})
     client.shop.take([Happening(NOON), Happening(NOON - 3 * MINUTE, person="b")])
     await client.hear()
@@ -93,21 +93,21 @@ async def minutes_pass() -> Subscriber:
     return client
 
 
-async def an_hour_passes() -> Subscriber:
+async def let_an_hour_pass() -> Subscriber:
     client = Subscriber(
         NOON + 59 * MINUTE, {"metric": "orders", "from": "-3h", "interval": "hour", "breakdown": ["source"]}
     )
-    client.shop.take([_order(NOON - 2 * HOUR, "web"), _order(NOON, "ios")])
+    client.shop.take([_make_order(NOON - 2 * HOUR, "web"), _make_order(NOON, "ios")])
     await client.hear()
     client.shop.clock.at_ms += 2 * MINUTE
-    client.shop.take([_order(NOON + HOUR, "web")])
+    client.shop.take([_make_order(NOON + HOUR, "web")])
     await client.hear()
     client.shop.clock.at_ms += HOUR
     await client.hear()
     return client
 
 
-async def the_hour_comes_twice() -> Subscriber:
+async def repeat_the_hour() -> Subscriber:
     client = Subscriber(DST_ENDS, {"metric": "events", "from": "-3h", "interval": "hour"})
     client.shop.take([Happening(DST_ENDS)])
     await client.hear()
@@ -118,7 +118,7 @@ async def the_hour_comes_twice() -> Subscriber:
     return client
 
 
-async def the_window_jumps() -> Subscriber:
+async def let_the_window_jump() -> Subscriber:
     client = Subscriber(NOON, {"metric": "events", "from": "-5m", "interval": "minute"}, {"metric": "orders"})
     client.shop.take([Happening(NOON)])
     await client.hear()
@@ -127,7 +127,7 @@ async def the_window_jumps() -> Subscriber:
     return client
 
 
-async def a_late_event() -> Subscriber:
+async def count_a_late_event() -> Subscriber:
     client = Subscriber(
         NOON,
         {"metric": "events", "from": "-6h", "interval": "hour"},
@@ -140,7 +140,7 @@ async def a_late_event() -> Subscriber:
     return client
 
 
-async def rows_change_places() -> Subscriber:
+async def change_places_of_rows() -> Subscriber:
     client = Subscriber(
         NOON, {"metric": "events", "breakdown": ["source"], "limit": 2, "interval": "hour", "from": "-2h"}
     )
@@ -157,7 +157,7 @@ async def rows_change_places() -> Subscriber:
     return client
 
 
-async def a_new_generation() -> Subscriber:
+async def begin_a_new_generation() -> Subscriber:
     client = Subscriber(NOON, {"metric": "events", "breakdown": ["source"]})
     client.shop.take([Happening(NOON)])
     await client.hear()
@@ -166,7 +166,7 @@ async def a_new_generation() -> Subscriber:
     return client
 
 
-async def a_client_comes_back() -> Subscriber:
+async def bring_a_client_back() -> Subscriber:
     client = Subscriber(
         NOON, {"metric": "events", "from": "-5m", "interval": "minute", "breakdown": ["source"]}, {"metric": "online"}
     )
@@ -187,22 +187,22 @@ async def a_client_comes_back() -> Subscriber:
     return client
 
 
-def _order(at_ms: int, source: str) -> Happening:
+def _make_order(at_ms: int, source: str) -> Happening:
     return Happening(at_ms, event="Order Completed", source=source, product="p-1", revenue=125_000)
 
 
 WORLDS = (
-    World("minutes-pass", "A window of minutes moves; online falls as time passes.", minutes_pass),
-    World("an-hour-passes", "A window of hours moves, with rows.", an_hour_passes),
-    World("the-hour-comes-twice", "Daylight saving ends: two hours have the same local time.", the_hour_comes_twice),
-    World("the-window-jumps", "Nothing is left of the old window: a snapshot.", the_window_jumps),
-    World("a-late-event", "An event changes an old bucket, a new row, and the period before.", a_late_event),
-    World("rows-change-places", "Rows are overtaken, fall out of the limit, and come back.", rows_change_places),
-    World("a-new-generation", "The totals were rebuilt: a snapshot.", a_new_generation),
+    World("minutes-pass", "A window of minutes moves; online falls as time passes.", let_minutes_pass),
+    World("an-hour-passes", "A window of hours moves, with rows.", let_an_hour_pass),
+    World("the-hour-comes-twice", "Daylight saving ends: two hours have the same local time.", repeat_the_hour),
+    World("the-window-jumps", "Nothing is left of the old window: a snapshot.", let_the_window_jump),
+    World("a-late-event", "An event changes an old bucket, a new row, and the period before.", count_a_late_event),
+    World("rows-change-places", "Rows are overtaken, fall out of the limit, and come back.", change_places_of_rows),
+    World("a-new-generation", "The totals were rebuilt: a snapshot.", begin_a_new_generation),
     World(
         "a-client-comes-back",
         "A client resumes: in its window, after it, in a new generation.",
-        a_client_comes_back,
+        bring_a_client_back,
     ),
 )
 

@@ -31,11 +31,11 @@ class Erasure:
     """Erases nobody, but remembers who was to be."""
 
     def __init__(self) -> None:
-        self.asked: list[PersonToErase] = []
+        self.requests: list[PersonToErase] = []
 
-    async def erase(self, who: PersonToErase, condition: Any = None) -> dict[str, Any]:
-        self.asked.append(who)
-        return {"user_id": who.user_id}
+    async def erase(self, person: PersonToErase, condition: Any = None) -> dict[str, Any]:
+        self.requests.append(person)
+        return {"user_id": person.user_id}
 
 
 class Site:
@@ -55,19 +55,19 @@ class Site:
     async def _publish(self) -> None:
         self.published += 1
 
-    def client(self, key: str | None = KEYS.admin) -> httpx.AsyncClient:
+    def make_client(self, key: str | None = KEYS.admin) -> httpx.AsyncClient:
         """A client with a key, or without."""
         transport = httpx.ASGITransport(app=cast(Any, self.app), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.AsyncClient(transport=transport, base_url=ROOT, headers=headers, timeout=60)
 
 
-def code(answer: httpx.Response) -> tuple[int, str]:
+def read_problem(answer: httpx.Response) -> tuple[int, str]:
     """The status of a problem, and its word."""
     return answer.status_code, answer.json()["code"]
 
 
-async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def wait_until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         answer = holds()

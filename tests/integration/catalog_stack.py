@@ -16,7 +16,7 @@ from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, 
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from rtaplatform.stream.kafka.broker import Broker
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = SeededDemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
@@ -42,7 +42,7 @@ class CatalogStack:
     def catalog(self) -> CatalogSettings:
         return CatalogSettings(url=SecretStr(self.servers.postgres_url))
 
-    def environment(self) -> dict[str, str]:
+    def make_environment(self) -> dict[str, str]:
         return {
             "PYTHONPATH": "src",
             "RTA_KAFKA_BOOTSTRAP_SERVERS": self.servers.kafka_bootstrap_servers,
@@ -51,7 +51,7 @@ class CatalogStack:
             "RTA_POSTGRES_URL": self.servers.postgres_url,
         }
 
-    def lag(self, group: str) -> int:
+    def measure_lag(self, group: str) -> int:
         """Records that the group has not committed. A coordinator that has just changed is asked again."""
         broker, deadline = Broker(self.kafka), time.monotonic() + COORDINATOR_SECONDS_MAX
         while True:
@@ -77,7 +77,7 @@ def prepare(servers: Servers) -> CatalogStack:
     asyncio.run(seed())
     broker = Broker(stack.kafka)
     broker.create_topics(TopicSettings())
-    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
+    wait_until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
     flush(servers.valkey)
     store = RedisStore(stack.store)
     store.load_functions()

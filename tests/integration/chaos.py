@@ -26,7 +26,7 @@ from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import make_client_config
 from rtaplatform.stream.port import Partition
-from tests.comparison import Totals, check_the_law, differences, expected, held_in_redis
+from tests.comparison import Totals, check_the_law, compute_expected, find_differences, read_redis_totals
 from tests.integration.servers import TESTER, Running, start_kafka, start_valkey
 
 PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
@@ -48,8 +48,8 @@ class Stack:
         folder.mkdir(parents=True)
         stack = cls(start_kafka(folder), start_valkey(folder), folder, shards)
         broker = Broker(stack.kafka_settings)
-        until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
-        until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
+        wait_until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+        wait_until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
         store = RedisStore(stack.store_settings)
         store.load_functions()
         store.set_projects([PROJECT])
@@ -80,12 +80,12 @@ class Stack:
         """One of our own commands, as `rta` would run it, or another module with the same environment."""
         log = (self.folder / f"{arguments[0]}.log").open("ab")
         child = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], env=self.environment(), stdout=log, stderr=log
+            [sys.executable, "-m", module, *arguments], env=self.make_environment(), stdout=log, stderr=log
         )
         self.children.append(child)
         return child
 
-    def environment(self) -> dict[str, str]:
+    def make_environment(self) -> dict[str, str]:
         store = self.store_settings
         assert store.loader_url is not None
         return os.environ | {
@@ -103,33 +103,33 @@ class Stack:
 
     # what is true ----------------------------------------------------------------------------------------------
 
-    def records(self) -> Iterator[ConsumedRecord]:
+    def read_records(self) -> Iterator[ConsumedRecord]:
         """All that Kafka holds for readers; each partition in its order."""
         config = {"group.id": "oracle", "auto.offset.reset": "error", "enable.partition.eof": True}
         consumer = Consumer(make_client_config(self.kafka_settings) | config)
         try:
-            extents = Broker(self.kafka_settings).read_extents(self._partitions())
+            extents = Broker(self.kafka_settings).read_extents(self._list_partitions())
             there = {partition for partition, extent in extents.items() if extent.high}
             consumer.assign([TopicPartition(partition.topic, partition.number, 0) for partition in there])
-            yield from _until_their_ends(consumer, there)
+            yield from _read_to_the_ends(consumer, there)
         finally:
             consumer.close()
 
-    def _partitions(self) -> list[Partition]:
+    def _list_partitions(self) -> list[Partition]:
         return [
             Partition(name, n)
             for name, (_, count) in Broker(self.kafka_settings).describe_topics().items()
             for n in range(count)
         ]
 
-    def wanted(self) -> Totals:
-        return expected(
-            recount(self.records(), projects={"demo": {"zone": PROJECT.zone, "currency": PROJECT.currency}})
+    def recount_totals(self) -> Totals:
+        return compute_expected(
+            recount(self.read_records(), projects={"demo": {"zone": PROJECT.zone, "currency": PROJECT.currency}})
         )
 
-    def held(self) -> Totals:
+    def read_totals(self) -> Totals:
         with redis.Redis.from_url(self.valkey.server.make_url(TESTER)) as client:
-            return held_in_redis(client)
+            return read_redis_totals(client)
 
     def drain(self) -> None:
         """Wait until every shard's ledger stands at the log's end."""
@@ -145,21 +145,21 @@ class Stack:
                         return False
             return True
 
-        until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
+        wait_until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
 
     def check(self) -> list[str]:
         """Everything that differs from the oracle; sketches may be off by 4 %."""
-        found = self.held()
-        return differences(found, self.wanted(), distinct_tolerance=0.04) + check_the_law(found)
+        totals = self.read_totals()
+        return find_differences(totals, self.recount_totals(), distinct_tolerance=0.04) + check_the_law(totals)
 
 
-def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[ConsumedRecord]:
-    while left:
+def _read_to_the_ends(consumer: Consumer, unfinished_partitions: set[Partition]) -> Iterator[ConsumedRecord]:
+    while unfinished_partitions:
         for message in consumer.consume(2_000, 0.2):
             partition = Partition(str(message.topic()), message.partition() or 0)
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                left.discard(partition)
+                unfinished_partitions.discard(partition)
                 continue
             assert error is None, error
             kind, at = message.timestamp()
@@ -170,7 +170,7 @@ def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[Cons
             yield ConsumedRecord(partition.topic, partition.number, offset, time_ms, key, value, headers)
 
 
-def until(condition: Any, what: str, seconds: float = 30.0) -> None:
+def wait_until(condition: Any, what: str, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     trouble: Exception | None = None
     while True:

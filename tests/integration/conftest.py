@@ -14,11 +14,11 @@ from tests.integration.servers import Running
 
 @pytest.fixture
 async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server) as found:
-        yield found
+    async with open_site(postgres_server.server) as new_site:
+        yield new_site
 
 
 @pytest.fixture
 async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with site.client() as found:
-        yield found
+    async with site.make_client() as new_client:
+        yield new_client

@@ -32,7 +32,7 @@ class Plan:
     instead: Callable[[bytes], bytes] = lambda call: b""
     calls: list[bytes] = field(default_factory=list)
 
-    def meets(self, call: bytes) -> str | bytes:
+    def choose_way(self, call: bytes) -> str | bytes:
         if not self.concerns(call):
             return ""
         self.calls.append(call)
@@ -48,23 +48,25 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(port: int, split: Callable[[], Split], is_call: Callable[[bytes], bool]) -> AsyncIterator[Proxy]:
+async def running_proxy(
+    port: int, split: Callable[[], Split], is_call: Callable[[bytes], bool]
+) -> AsyncIterator[Proxy]:
     """In front of a port of this machine. `split` makes what finds the length of the first whole call in a buffer."""
-    found, tasks = Proxy(0, Plan()), set[asyncio.Task[None]]()
+    new_proxy, tasks = Proxy(0, Plan()), set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            await _Link(found, split(), is_call).carry(reader, writer, port)
+            await _Link(new_proxy, split(), is_call).carry(reader, writer, port)
         writer.transport.abort()
         tasks.discard(task)
 
     server = await asyncio.start_server(serve, LOOPBACK, 0)
-    found.port = server.sockets[0].getsockname()[1]
+    new_proxy.port = server.sockets[0].getsockname()[1]
     try:
-        yield found
+        yield new_proxy
     finally:
         server.close()
         for task in tasks:
@@ -95,7 +97,7 @@ class _Link:
 
     async def _pass(self, call: bytes, writer: asyncio.StreamWriter, to_server: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
-        way = self._proxy.plan.meets(call) if self._is_call(call) else ""
+        way = self._proxy.plan.choose_way(call) if self._is_call(call) else ""
         if way == RESET:
             return False
         self._cut_after_answer = self._cut_after_answer or way == LOST
@@ -130,16 +132,16 @@ class _Link:
 _SIGNING_IN = (b"AUTH", b"HELLO", b"CLIENT", b"SELECT")
 
 
-def redis_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
-    return proxy(port, lambda: _redis_length, lambda call: name_of(call) not in _SIGNING_IN)
+def make_redis_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
+    return running_proxy(port, lambda: _measure_redis_call, lambda call: read_command_name(call) not in _SIGNING_IN)
 
 
-def name_of(call: bytes) -> bytes:
+def read_command_name(call: bytes) -> bytes:
     """Of a Redis command, in capitals."""
     return call.split(b"\r\n", 3)[2].upper()
 
 
-def _redis_length(buffer: bytes) -> int:
+def _measure_redis_call(buffer: bytes) -> int:
     """An array of bulk strings; 0 where it is not whole yet."""
     head, ended, _ = buffer.partition(b"\r\n")
     if not ended:
@@ -156,8 +158,8 @@ def _redis_length(buffer: bytes) -> int:
 # PostgreSQL ----------------------------------------------------------------------------------------------------------
 
 
-def postgres_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
-    return proxy(port, _PostgresLength, lambda call: call[:1] in b"QPBDE" and bool(call[:1]))
+def make_postgres_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
+    return running_proxy(port, _PostgresLength, lambda call: call[:1] in b"QPBDE" and bool(call[:1]))
 
 
 class _PostgresLength:

@@ -34,7 +34,7 @@ def find_pgbouncer() -> str | None:
 
 
 @contextmanager
-def pooled(url: str, folder: Path) -> Iterator[str]:
+def running_pooler(url: str, folder: Path) -> Iterator[str]:
     """The URL through a pooler of transactions that runs meanwhile. Its log is in `folder`."""
     program, server = find_pgbouncer(), urlsplit(url)
     assert program is not None
@@ -66,7 +66,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
             socket.create_connection((LOOPBACK, port), timeout=1).close()
             return
         except OSError:
-            said = (folder / "pgbouncer.log").read_text()
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
+            log_text = (folder / "pgbouncer.log").read_text()
+            assert process.poll() is None, log_text
+            assert time.monotonic() < deadline, log_text
             time.sleep(0.05)

@@ -31,14 +31,14 @@ class Relay:
                 client, _ = self._listener.accept()
                 self.opened += 1
                 server = socket.create_connection((LOOPBACK, self.target))
-                for one, other in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+                for source, other in ((client, server), (server, client)):
+                    threading.Thread(target=_pump, args=(source, other), daemon=True).start()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
             sink.sendall(data)
-    for one in (source, sink):
+    for end in (source, sink):
         with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            end.shutdown(socket.SHUT_RDWR)

@@ -76,17 +76,17 @@ class Running(Generic[ServerT]):
 def start_kafka(folder: Path) -> Running[Kafka]:
     ports = keep_ports(folder / "kafka-ports.json", ["kafka", "controller"])
     kafka = Kafka(folder / "kafka", find_cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
-    return started(kafka, folder)
+    return start_server(kafka, folder)
 
 
 def start_valkey(folder: Path) -> Running[Valkey]:
     port = keep_ports(folder / "valkey-ports.json", ["valkey"])["valkey"]
-    return started(Valkey(folder / "valkey", port, extra_users={TESTER: "~* &* +@all"}), folder)
+    return start_server(Valkey(folder / "valkey", port, extra_users={TESTER: "~* &* +@all"}), folder)
 
 
 def start_postgres(folder: Path) -> Running[Postgres]:
     port = keep_ports(folder / "postgres-ports.json", ["postgres"])["postgres"]
-    return started(Postgres(folder / "postgres", port), folder)
+    return start_server(Postgres(folder / "postgres", port), folder)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def flush(valkey: Running[Valkey]) -> None:
         client.function_flush()
 
 
-def started(server: ServerT, folder: Path) -> Running[ServerT]:
+def start_server(server: ServerT, folder: Path) -> Running[ServerT]:
     running = Running(server, ChildProcess(server.name, folder / "logs" / f"{server.name}.log"))
     running.start()
     return running

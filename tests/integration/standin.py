@@ -34,11 +34,11 @@ class Ready(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
+def run_platform(data_dir: str, ready_file: str, port: str = "0") -> None:
     stages = StageProcesses((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"), (*ME, "profiles"))
-    wanted = LaunchOptions(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
+    launch_options = LaunchOptions(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
     try:
-        with running_platform(wanted, lambda text: print(text, flush=True)) as instance:
+        with running_platform(launch_options, lambda text: print(text, flush=True)) as instance:
             for _ in instance.supervisor.tick():
                 pass
     except SetupError as error:
@@ -48,7 +48,7 @@ def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
         print("stopped", flush=True)
 
 
-def api() -> None:
+def run_api() -> None:
     HTTPServer((os.environ["RTA_API_HOST"], int(os.environ["RTA_API_PORT"])), Ready).serve_forever()
 
 
@@ -57,25 +57,25 @@ def with_grandchild() -> None:
     time.sleep(3600)
 
 
-def grandchild(parent: str) -> None:
+def run_grandchild(parent: str) -> None:
     die_with(int(parent))  # also if the parent has ended while this process was starting
     time.sleep(3600)
 
 
-def stubborn() -> None:
+def run_stubborn() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(3600)
 
 
 if __name__ == "__main__":
     roles: dict[str, Callable[..., None]] = {
-        "platform": platform,
+        "platform": run_platform,
         "migrate": lambda: None,
         "worker": with_grandchild,
-        "api": api,
+        "api": run_api,
         "profiles": with_grandchild,
-        "simulate": stubborn,
-        "grandchild": grandchild,
+        "simulate": run_stubborn,
+        "grandchild": run_grandchild,
     }
     role, *arguments = sys.argv[1:]
     arguments = [word for word in arguments if word != "--replace-demo-keys"]

@@ -53,10 +53,10 @@ def settings(url: str) -> CatalogSettings:
 @pytest.fixture
 async def database(postgres_server: Running[Postgres], settings: CatalogSettings) -> AsyncIterator[Database]:
     await asyncio.to_thread(empty_catalog, postgres_server.server)
-    found = Database(settings)
-    await seed_demo(found, KEYS, users=draw_users(50, 1), products=draw_products(20, 1))
-    yield found
-    await found.close()
+    new_database = Database(settings)
+    await seed_demo(new_database, KEYS, users=draw_users(50, 1), products=draw_products(20, 1))
+    yield new_database
+    await new_database.close()
 
 
 async def test_migrations_go_up_and_down_on_data(database: Database, postgres_server: Running[Postgres]) -> None:
@@ -107,21 +107,23 @@ async def test_keys_open_what_they_are_for(database: Database, settings: Catalog
 async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
     ring = KeyCache(database, settings, clock)
-    made = await database.run(lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"])))
+    new_key = await database.run(
+        lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"]))
+    )
     past = NewKey("old", SCOPES_BY_KIND["read"], datetime.now(UTC) - timedelta(seconds=1))
     expired = await database.run(lambda connection: create_key(connection, "demo", past))
-    assert made is not None
+    assert new_key is not None
     assert expired is not None
     assert await ring.find(expired.key) is None
-    assert await ring.find(made.key) is not None
-    assert await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
-    assert not await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
+    assert await ring.find(new_key.key) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", new_key.row.id))
+    assert not await database.run(lambda connection: revoke_key(connection, "demo", new_key.row.id))
     clock.now += 51
-    assert await ring.find(made.key) is None
+    assert await ring.find(new_key.key) is None
     await ring._write_used()
     shown = await database.run(lambda connection: list_keys(connection, "demo"))
-    assert made.key not in str(shown)
-    assert next(row for row in shown if row.id == made.row.id).last_used_at is not None
+    assert new_key.key not in str(shown)
+    assert next(row for row in shown if row.id == new_key.row.id).last_used_at is not None
 
 
 async def test_the_roster_lists_the_keys_that_open_something(database: Database, settings: CatalogSettings) -> None:
@@ -130,14 +132,16 @@ async def test_the_roster_lists_the_keys_that_open_something(database: Database,
     ring = KeyCache(database, settings, clock)
     for key in (KEYS.write, KEYS.read, KEYS.admin):
         assert await ring.find_from("1.2.3.4", key, may_guess=False) is not None
-    made = await database.run(lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"])))
+    new_key = await database.run(
+        lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"]))
+    )
     past = NewKey("old", SCOPES_BY_KIND["read"], datetime.now(UTC) - timedelta(seconds=1))
     expired = await database.run(lambda connection: create_key(connection, "demo", past))
-    assert made is not None
+    assert new_key is not None
     assert expired is not None
     clock.now += 11
-    assert await ring.find_from("1.2.3.4", made.key, may_guess=False) is not None
-    assert await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
+    assert await ring.find_from("1.2.3.4", new_key.key, may_guess=False) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", new_key.row.id))
     listed = await database.run(read_listed)
     assert sorted(listed[at : at + LISTED_BYTES] for at in range(0, len(listed), LISTED_BYTES)) == sorted(
         hash_key(key)[:LISTED_BYTES] for key in (KEYS.write, KEYS.read, KEYS.admin)
@@ -148,14 +152,14 @@ async def test_the_roster_lists_the_keys_that_open_something(database: Database,
 async def test_revoked_key_in_use_is_dead_within_a_minute(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
     ring = KeyCache(database, settings, clock)
-    made = await database.run(
+    new_key = await database.run(
         lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"]))
     )
-    assert made is not None
-    await ring.find(made.key)
-    await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
+    assert new_key is not None
+    await ring.find(new_key.key)
+    await database.run(lambda connection: revoke_key(connection, "demo", new_key.row.id))
     lived = 0
-    while await ring.find(made.key) is not None:
+    while await ring.find(new_key.key) is not None:
         clock.now += 1
         lived += 1
         await asyncio.sleep(0.02)
@@ -197,13 +201,13 @@ async def test_postgres_that_hangs_holds_up_nobody_for_long(
     postgres_server.freeze()
     try:
         clock.now += 60
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         assert await ring.find(KEYS.write) is not None
-        assert time.perf_counter() - begun < 3
-        begun = time.perf_counter()
+        assert time.perf_counter() - started_at < 3
+        started_at = time.perf_counter()
         for _ in range(100):
             assert await ring.find(KEYS.write) is not None
-        assert time.perf_counter() - begun < 0.5
+        assert time.perf_counter() - started_at < 0.5
     finally:
         postgres_server.thaw()
     clock.now += 5
@@ -212,6 +216,6 @@ async def test_postgres_that_hangs_holds_up_nobody_for_long(
 
 async def test_a_key_is_looked_up_once_however_many_ask(database: Database, settings: CatalogSettings) -> None:
     ring = KeyCache(database, settings)
-    found = await asyncio.gather(*(ring.find(KEYS.write) for _ in range(500)))
-    assert all(found)
+    entries = await asyncio.gather(*(ring.find(KEYS.write) for _ in range(500)))
+    assert all(entries)
     assert len(ring._entries) == 1

@@ -24,36 +24,36 @@ from rtaplatform.profiles.erasure_receipt import LogRetention
 from rtaplatform.serve.catalog import import_routes
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site
-from tests.integration.cutting import CUTS, DONE_SILENT, LOST, SILENT, Plan, Proxy, postgres_proxy
+from tests.integration.cutting import CUTS, DONE_SILENT, LOST, SILENT, Plan, Proxy, make_postgres_proxy
 from tests.integration.servers import Running
-from tests.integration.test_reader_fail_nth import through
+from tests.integration.test_reader_fail_nth import replace_port
 
 TIMEOUT_SECONDS = 0.3
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def refused(state: str, said: str) -> bytes:
+def make_refusal(state: str, message: str) -> bytes:
     """What PostgreSQL says as it ends a connection."""
     fields = b"".join(
-        k + v.encode() + b"\0" for k, v in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", state), (b"M", said))
+        k + v.encode() + b"\0" for k, v in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", state), (b"M", message))
     )
     return b"E" + (len(fields) + 5).to_bytes(4, "big") + fields + b"\0"
 
 
 WAYS: dict[str, str | bytes] = {
     **{way: way for way in CUTS},
-    "shutting down": refused("57P01", "terminating connection due to administrator command, host 10.1.2.3"),
+    "shutting down": make_refusal("57P01", "terminating connection due to administrator command, host 10.1.2.3"),
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`before` is there first. `done` is the answer, `late` the right ones where it was done before."""
+    """`before` is there first. `status` is the answer's, `late` the right ones where it was done before."""
 
     name: str
     method: str
     path: str
-    done: int
+    status: int
     late: Iterable[int] = ()
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -93,15 +93,15 @@ class Place:
         self.calm, self.behind = calm, behind
         self.url = calm.settings.url.get_secret_value()
         settings = CatalogSettings(
-            url=SecretStr(through(behind, self.url)), timeout_seconds=TIMEOUT_SECONDS, pool_size=1
+            url=SecretStr(replace_port(behind, self.url)), timeout_seconds=TIMEOUT_SECONDS, pool_size=1
         )
-        self.site = Site(through(behind, self.url))
+        self.site = Site(replace_port(behind, self.url))
         self.site.database = Database(settings)
         parts = cast(Any, self.site.app.state["parts"])
         object.__setattr__(parts.catalog, "database", self.site.database)
         object.__setattr__(parts, "keys", calm.keys)
         erasure = PersonErasure(
-            self.site.database, lambda *_: None, lambda *_: {"online": 0, "values": 0}, _nothing_kept
+            self.site.database, lambda *_: None, lambda *_: {"online": 0, "values": 0}, _make_empty_retention
         )
         object.__setattr__(parts.catalog, "erasure", erasure)
 
@@ -109,7 +109,7 @@ class Place:
         """The rows as they are before; the headers of the condition."""
         await asyncio.to_thread(self._empty)
         headers: dict[str, str] = {}
-        async with self.calm.client() as client:
+        async with self.calm.make_client() as client:
             for path, body in operation.before:
                 headers["If-Match"] = (await client.put(path, json=body)).headers["etag"]
         self.behind.plan = Plan()
@@ -118,7 +118,7 @@ class Place:
 
     async def _connect(self) -> None:
         """A connection that is there and works: what fails is the operation. On a busy machine one takes its time."""
-        async with self.site.client() as client:
+        async with self.site.make_client() as client:
             for _ in range(10):
                 answer = await client.get("/v1/products")
                 if answer.status_code == 200:
@@ -132,11 +132,11 @@ class Place:
             connection.execute("DELETE FROM erasures")
             connection.execute("DELETE FROM keys WHERE name = 'k'")
 
-    async def rows(self) -> dict[str, list[Any]]:
+    async def read_rows(self) -> dict[str, list[Any]]:
         """Read beside the loop, on which the proxy lets go of what was cut."""
-        return await asyncio.to_thread(self._rows)
+        return await asyncio.to_thread(self._read_rows)
 
-    def _rows(self) -> dict[str, list[Any]]:
+    def _read_rows(self) -> dict[str, list[Any]]:
         with psycopg.connect(self.url) as connection:
             return {
                 name: connection.execute(f"SELECT {columns} FROM {name} ORDER BY 1, 2").fetchall()
@@ -145,13 +145,13 @@ class Place:
 
     async def ask(self, operation: Operation, condition: dict[str, str]) -> httpx.Response:
         headers = {**operation.headers, **condition}
-        async with self.site.client() as client:
+        async with self.site.make_client() as client:
             if isinstance(operation.body, str) or operation.body is None:
                 return await client.request(operation.method, operation.path, content=operation.body, headers=headers)
             return await client.request(operation.method, operation.path, json=operation.body, headers=headers)
 
 
-def _nothing_kept() -> LogRetention:
+def _make_empty_retention() -> LogRetention:
     return cast(LogRetention, {})
 
 
@@ -162,13 +162,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def place(postgres_server: Running[Postgres]) -> AsyncIterator[Place]:
-    async with open_site(postgres_server.server) as calm, postgres_proxy(postgres_server.server.port) as behind:
-        found = Place(calm, behind)
-        yield found
-        await found.site.database.close()
+    async with open_site(postgres_server.server) as calm, make_postgres_proxy(postgres_server.server.port) as behind:
+        new_place = Place(calm, behind)
+        yield new_place
+        await new_place.site.database.close()
 
 
-def objections(answer: httpx.Response) -> list[str]:
+def find_objections(answer: httpx.Response) -> list[str]:
     """What is wrong with a refusal."""
     document = answer.json()
     checks = {
@@ -183,53 +183,53 @@ def objections(answer: httpx.Response) -> list[str]:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_any_statement_of_an_operation_may_fail_once(place: Place, operation: Operation) -> None:
     condition = await place.prepare(operation)
-    before = await place.rows()
+    before = await place.read_rows()
     place.behind.plan = clean = Plan()
-    assert (await place.ask(operation, condition)).status_code == operation.done
-    after, calls = await place.rows(), list(clean.calls)
+    assert (await place.ask(operation, condition)).status_code == operation.status
+    after, calls = await place.read_rows(), list(clean.calls)
     assert any(b"COMMIT" in call for call in calls)
     for way in WAYS:
         for n in range(1, len(calls) + 1):
-            if way in (SILENT, DONE_SILENT) and not _ends(calls[n - 1], n):
+            if way in (SILENT, DONE_SILENT) and not _is_begin_or_commit(calls[n - 1], n):
                 continue
-            wrong = await _wrong(place, operation, Plan(n, WAYS[way]), before, after)
+            wrong = await _find_wrong(place, operation, Plan(n, WAYS[way]), before, after)
             assert not wrong, f"call {n}, {calls[n - 1][:40]!r}: {way}:\n" + "\n".join(wrong)
 
 
-def _ends(call: bytes, n: int) -> bool:
+def _is_begin_or_commit(call: bytes, n: int) -> bool:
     """Calls that are failed by a time-out too: a statement at the begin, and each COMMIT."""
     return n == 2 or b"COMMIT" in call
 
 
-async def _wrong(
+async def _find_wrong(
     place: Place, operation: Operation, plan: Plan, before: dict[str, Any], after: dict[str, Any]
 ) -> list[str]:
     condition = await place.prepare(operation)
     place.behind.plan = plan
     answer = await place.ask(operation, condition)
     await asyncio.sleep(0.02)
-    rows = await place.rows()
-    if answer.status_code == operation.done:
+    rows = await place.read_rows()
+    if answer.status_code == operation.status:
         return [] if rows == after else [f"answered as done: {rows} instead of {after}"]
-    wrong = objections(answer)
+    wrong = find_objections(answer)
     # An erasure is two transactions: it may have begun.
     is_done, is_begun = rows == after, "erase" in operation.name and rows["users"] == after["users"]
     if not (is_done or rows == before or is_begun):
         wrong.append(f"half done: {rows}")
-    return wrong + await _wrong_again(place, operation, condition, after, was_done=is_done)
+    return wrong + await _find_wrong_again(place, operation, condition, after, was_done=is_done)
 
 
-async def _wrong_again(
+async def _find_wrong_again(
     place: Place, operation: Operation, condition: dict[str, str], after: dict[str, Any], *, was_done: bool
 ) -> list[str]:
     """The same once more, and again after a 503, as a client does."""
-    right = {operation.done, *operation.late} if was_done else {operation.done}
+    right = {operation.status, *operation.late} if was_done else {operation.status}
     for _ in range(PATIENCE):
         answer = await place.ask(operation, condition)
         if answer.status_code != 503:
             break
         await asyncio.sleep(0.2)  # a connection that was lost is made anew
-    rows = await place.rows()
+    rows = await place.read_rows()
     rows["keys"] = [row for at, row in enumerate(rows["keys"]) if row not in rows["keys"][:at]]  # two keys are two
     wrong = [] if answer.status_code in right else [f"asked again: {answer.status_code} {answer.text}"]
     return wrong + ([] if rows == after else [f"asked again: {rows} instead of {after}"])
@@ -240,7 +240,7 @@ async def test_a_server_that_hangs_at_commit_keeps_no_connection(place: Place) -
     for way in (SILENT, DONE_SILENT, LOST):
         for number in range(3):
             place.behind.plan = Plan(1, way, lambda call: b"COMMIT" in call)
-            async with place.site.client() as client:
+            async with place.site.make_client() as client:
                 answer = await client.put(f"/v1/products/h{number}", json={})
                 assert answer.status_code == 503
                 assert (await client.put(f"/v1/products/h{number}", json={})).status_code in (200, 201)

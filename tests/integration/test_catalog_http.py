@@ -15,7 +15,7 @@ from rtaplatform.catalog import migrate
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.profiles.erasure import PersonErasure as RealErasure
 from rtaplatform.profiles.erasure_receipt import PersonToErase
-from tests.integration.catalog_site import KEYS, Site, code
+from tests.integration.catalog_site import KEYS, Site, read_problem
 from tests.integration.servers import Running
 
 ODD_IDS = [
@@ -39,28 +39,28 @@ NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/c
 
 async def test_life_of_a_product(client: httpx.AsyncClient) -> None:
     body = {"id": "p-1", "name": "Boot", "price": 12.5, "currency": "EUR", "attributes": {"color": "red", "size": 42}}
-    made = await client.post("/v1/products", json=body)
-    assert (made.status_code, made.headers["location"]) == (201, "/v1/products/p-1")
-    assert list(made.json()) == [
+    creation = await client.post("/v1/products", json=body)
+    assert (creation.status_code, creation.headers["location"]) == (201, "/v1/products/p-1")
+    assert list(creation.json()) == [
         "id", "name", "category", "brand", "price", "currency", "image_url", "attributes", "status", "created_at",
         "updated_at",
     ]  # fmt: skip
-    assert (made.json()["price"], made.json()["status"], made.json()["category"]) == (12.5, "active", None)
-    assert code(await client.post("/v1/products", json=body)) == (409, "conflict")
+    assert (creation.json()["price"], creation.json()["status"], creation.json()["category"]) == (12.5, "active", None)
+    assert read_problem(await client.post("/v1/products", json=body)) == (409, "conflict")
     read = await client.get("/v1/products/p-1")
-    assert (read.json(), read.headers["etag"]) == (made.json(), made.headers["etag"])
+    assert (read.json(), read.headers["etag"]) == (creation.json(), creation.headers["etag"])
     patch = {"attributes": {"color": None, "width": {"cm": 3}}, "name": None}
     changed = await client.patch("/v1/products/p-1", json=patch, headers={"If-Match": read.headers["etag"]})
     assert changed.json()["attributes"] == {"size": 42, "width": {"cm": 3}}
     assert (changed.json()["name"], changed.json()["price"]) == (None, 12.5)
     assert changed.headers["etag"] != read.headers["etag"]
     stale = await client.patch("/v1/products/p-1", json={}, headers={"If-Match": read.headers["etag"]})
-    assert code(stale) == (412, "precondition-failed")
+    assert read_problem(stale) == (412, "precondition-failed")
     replaced = await client.put("/v1/products/p-1", json={"brand": "Calzo"})
     assert (replaced.status_code, replaced.json()["attributes"], replaced.json()["price"]) == (200, {}, None)
     assert (await client.delete("/v1/products/p-1")).status_code == 204
-    assert code(await client.get("/v1/products/p-1")) == (404, "not-found")
-    assert code(await client.delete("/v1/products/p-1")) == (404, "not-found")
+    assert read_problem(await client.get("/v1/products/p-1")) == (404, "not-found")
+    assert read_problem(await client.delete("/v1/products/p-1")) == (404, "not-found")
     assert (await client.put("/v1/products/p-1", json={})).status_code == 201
 
 
@@ -78,11 +78,11 @@ async def test_what_changes_nothing_keeps_its_etag(client: httpx.AsyncClient) ->
 async def test_any_id_that_is_legal_finds_its_own(client: httpx.AsyncClient, things: str) -> None:
     for id in ODD_IDS:
         path = f"/v1/{things}/{quote(id, safe='')}"
-        made = await client.post(f"/v1/{things}", json={"id": id, "name": id[:100]})
-        assert (made.status_code, made.headers["location"]) == (201, path)
+        creation = await client.post(f"/v1/{things}", json={"id": id, "name": id[:100]})
+        assert (creation.status_code, creation.headers["location"]) == (201, path)
         assert (await client.get(path)).json()["id"] == id
         assert (await client.patch(path, json={"name": "x"})).json()["name"] == "x"
-    listed = [one["id"] for one in (await client.get(f"/v1/{things}?sort=id")).json()["items"]]
+    listed = [item["id"] for item in (await client.get(f"/v1/{things}?sort=id")).json()["items"]]
     assert listed == sorted(ODD_IDS, key=str.encode)
     for id in ODD_IDS:
         assert (await client.delete(f"/v1/{things}/{quote(id, safe='')}")).status_code == 204
@@ -108,18 +108,18 @@ async def test_wrong_fields_are_named(client: httpx.AsyncClient) -> None:
         assert (await client.put(f"/v1/products/{id}", json={})).status_code in (405, 422), id
     for id in ("import", "export", "%2E", "%2E%2E", "%69mport"):
         assert (await client.put(f"/v1/users/{id}", json={})).status_code in (405, 422), id
-    assert code(await client.post("/v1/products", content=b"{")) == (400, "unreadable-body")
+    assert read_problem(await client.post("/v1/products", content=b"{")) == (400, "unreadable-body")
     deep = b'{"id":"p","attributes":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001
     assert (await client.post("/v1/products", content=deep)).status_code in (400, 422)
     assert (await client.post("/v1/products", content=b'"' + b"x" * 300_000 + b'"')).status_code == 400
     patched = await client.patch("/v1/products/p", json={}, headers={"Content-Type": "application/json-patch+json"})
-    assert code(patched) == (415, "unsupported-type")
+    assert read_problem(patched) == (415, "unsupported-type")
 
 
 async def test_a_number_is_an_id_as_in_events(client: httpx.AsyncClient) -> None:
     for written in ("5", "4006381333931.0", "1e3"):
-        made = await client.post("/v1/products", content=f'{{"id":{written}}}')
-        assert (made.status_code, made.json()["id"]) == (201, written)
+        creation = await client.post("/v1/products", content=f'{{"id":{written}}}')
+        assert (creation.status_code, creation.json()["id"]) == (201, written)
         again = await client.put(f"/v1/products/{written}", content=f'{{"id":{written},"name":"x"}}')
         assert (again.status_code, again.json()["name"]) == (200, "x")
 
@@ -133,25 +133,27 @@ async def test_an_id_is_decoded_once_whatever_the_path_looks_like(client: httpx.
 
 
 async def test_conditions_of_a_cache_and_of_who_creates(client: httpx.AsyncClient) -> None:
-    made = await client.put("/v1/products/p", json={"name": "x"}, headers={"If-None-Match": "*"})
-    assert made.status_code == 201
+    creation = await client.put("/v1/products/p", json={"name": "x"}, headers={"If-None-Match": "*"})
+    assert creation.status_code == 201
     again = await client.put("/v1/products/p", json={"name": "y"}, headers={"If-None-Match": "*"})
-    assert (code(again), again.json()["field"]) == ((412, "precondition-failed"), "If-None-Match")
-    tag = made.headers["etag"]
-    for known in (tag, f"W/{tag}", f'"a", {tag}', "*"):
-        read = await client.get("/v1/products/p", headers={"If-None-Match": known})
+    assert (read_problem(again), again.json()["field"]) == ((412, "precondition-failed"), "If-None-Match")
+    tag = creation.headers["etag"]
+    for etags in (tag, f"W/{tag}", f'"a", {tag}', "*"):
+        read = await client.get("/v1/products/p", headers={"If-None-Match": etags})
         assert (read.status_code, read.content, read.headers["etag"]) == (304, b"", tag)
     assert (await client.get("/v1/products/p", headers={"If-None-Match": '"a"'})).status_code == 200
     weak = await client.patch("/v1/products/p", json={"name": "z"}, headers={"If-Match": f"W/{tag}"})
     assert (weak.status_code, weak.json()["name"]) == (200, "z")
     project = await client.get("/v1/projects/prj_demo")
-    same = await client.get("/v1/projects/prj_demo", headers={"If-None-Match": project.headers["etag"]})
-    assert same.status_code == 304
+    unchanged = await client.get("/v1/projects/prj_demo", headers={"If-None-Match": project.headers["etag"]})
+    assert unchanged.status_code == 304
 
 
 async def test_large_numbers_come_back_short(client: httpx.AsyncClient) -> None:
-    made = await client.post("/v1/products", content=b'{"id":"p","attributes":{"a":1e308,"b":18446744073709551615}}')
-    assert made.status_code == 201
+    creation = await client.post(
+        "/v1/products", content=b'{"id":"p","attributes":{"a":1e308,"b":18446744073709551615}}'
+    )
+    assert creation.status_code == 201
     assert b'"a":1e308,"b":18446744073709551615' in (await client.get("/v1/products/p")).content
 
 
@@ -164,7 +166,7 @@ async def test_lists_filter_search_and_refuse(client: httpx.AsyncClient) -> None
     async def ids(query: str) -> list[str]:
         answer = await client.get(f"/v1/products?{query}")
         assert answer.status_code == 200, answer.text
-        return [one["id"] for one in answer.json()["items"]]
+        return [item["id"] for item in answer.json()["items"]]
 
     assert await ids("limit=3") == ["x", "p-11", "p-10"]
     assert await ids("category=Shoes&sort=created_at") == [f"p-{number}" for number in range(1, 12, 2)]
@@ -190,15 +192,15 @@ async def test_lists_filter_search_and_refuse(client: httpx.AsyncClient) -> None
 async def test_lists_are_tables_and_link_to_the_next_page(client: httpx.AsyncClient) -> None:
     for number in range(3):
         await client.post("/v1/products", json={"id": f"p-{number}", "name": "=1+1", "attributes": {"a": "x,y"}})
-    found, address = [], "/v1/products?limit=2&format=csv"
+    rows, address = [], "/v1/products?limit=2&format=csv"
     while address:
         page = await client.get(address)
         assert page.headers["content-type"].startswith("text/csv"), page.text
-        found += list(csv.DictReader(io.StringIO(page.text, newline="")))
+        rows += list(csv.DictReader(io.StringIO(page.text, newline="")))
         address = page.links.get("next", {}).get("url", "")
-    assert [row["id"] for row in found] == ["p-2", "p-1", "p-0"]
-    assert {row["name"] for row in found} == {"'=1+1"}
-    assert {row["attributes"] for row in found} == {'{"a":"x,y"}'}
+    assert [row["id"] for row in rows] == ["p-2", "p-1", "p-0"]
+    assert {row["name"] for row in rows} == {"'=1+1"}
+    assert {row["attributes"] for row in rows} == {'{"a":"x,y"}'}
     for path in ("/v1/users", "/v1/keys", "/v1/projects"):
         page = await client.get(path, headers={"Accept": "text/csv"})
         assert page.text.startswith("id,"), path
@@ -207,15 +209,15 @@ async def test_lists_are_tables_and_link_to_the_next_page(client: httpx.AsyncCli
 async def test_users_by_email_and_erasing(site: Site, client: httpx.AsyncClient) -> None:
     body = {"id": "u-1", "email": "Ada@Example.com", "name": "Ada", "anonymous_ids": ["a", "b", "a"],
             "first_seen": "2026-01-01T01:00:00+01:00"}  # fmt: skip
-    made = (await client.post("/v1/users", json=body)).json()
-    assert (made["anonymous_ids"], made["first_seen"], made["last_seen"]) == (["a", "b"], "2026-01-01T00:00:00Z", None)
-    assert "field_times" not in made
+    user = (await client.post("/v1/users", json=body)).json()
+    assert (user["anonymous_ids"], user["first_seen"], user["last_seen"]) == (["a", "b"], "2026-01-01T00:00:00Z", None)
+    assert "field_times" not in user
     for query in ("email=ada@example.COM", "q=ada@", "q=AD", "q=u-"):
-        assert [one["id"] for one in (await client.get(f"/v1/users?{query}")).json()["items"]] == ["u-1"]
+        assert [item["id"] for item in (await client.get(f"/v1/users?{query}")).json()["items"]] == ["u-1"]
     assert (await client.delete("/v1/users/u-1?erase=maybe")).status_code == 422
     erased = await client.delete("/v1/users/u-1?erase=true")
     assert (erased.status_code, erased.json()) == (200, {"user_id": "u-1"})
-    assert site.erasure.asked == [PersonToErase("demo", "prj_demo", "u-1")]
+    assert site.erasure.requests == [PersonToErase("demo", "prj_demo", "u-1")]
     assert (await client.delete("/v1/products/u-1?erase=true")).status_code == 422
 
 
@@ -230,16 +232,18 @@ async def test_erasures_are_asked_for_and_listed(site: Site, client: httpx.Async
         answer = await client.post("/v1/erasures", json=body)
         assert answer.status_code == 200, answer.text
         receipts.append(answer.json())
-    assert [one["user_id"] for one in receipts] == ["u-1", None, "5"]
+    assert [receipt["user_id"] for receipt in receipts] == ["u-1", None, "5"]
     assert (await client.delete("/v1/users/u-1?erase=true")).json() == receipts[0]
     assert (await client.delete("/v1/users/never-seen?erase=true")).json()["removed"]["profile"] == 0
     missing = await client.delete("/v1/users/nobody?erase=true", headers={"If-Match": '"1"'})
-    assert code(missing) == (412, "precondition-failed")
+    assert read_problem(missing) == (412, "precondition-failed")
     page = (await client.get("/v1/erasures?limit=3&sort=created_at")).json()
     assert page["items"] == receipts
-    rest = (await client.get(f"/v1/erasures?limit=3&sort=created_at&cursor={page['next_cursor']}")).json()
-    assert ([one["user_id"] for one in rest["items"]], rest["next_cursor"]) == (["never-seen"], None)
-    assert [one["id"] for one in (await client.get("/v1/erasures?user_id=5")).json()["items"]] == [receipts[2]["id"]]
+    last_page = (await client.get(f"/v1/erasures?limit=3&sort=created_at&cursor={page['next_cursor']}")).json()
+    assert ([receipt["user_id"] for receipt in last_page["items"]], last_page["next_cursor"]) == (["never-seen"], None)
+    assert [receipt["id"] for receipt in (await client.get("/v1/erasures?user_id=5")).json()["items"]] == [
+        receipts[2]["id"]
+    ]
     wrong: list[tuple[Any, str | None]] = [
         ({}, "user_id"), ({"anonymous_ids": []}, "user_id"), ({"user_id": ""}, "user_id"), ({"user": "x"}, "user"),
         ({"anonymous_ids": "a"}, "anonymous_ids"), ({"anonymous_ids": ["a\x00"]}, "anonymous_ids"), ([], None),
@@ -247,7 +251,7 @@ async def test_erasures_are_asked_for_and_listed(site: Site, client: httpx.Async
     for body, field in wrong:
         refused = await client.post("/v1/erasures", json=body)
         assert (refused.status_code, refused.json()["field"]) == (422, field), body
-    assert code(await client.get("/v1/erasures?sort=name")) == (422, "invalid-parameter")
+    assert read_problem(await client.get("/v1/erasures?sort=name")) == (422, "invalid-parameter")
 
 
 async def test_parallel_patches_lose_nothing(client: httpx.AsyncClient) -> None:
@@ -274,19 +278,19 @@ async def test_parallel_patches_lose_nothing(client: httpx.AsyncClient) -> None:
 
 async def test_only_one_of_many_creates(client: httpx.AsyncClient) -> None:
     posts = await asyncio.gather(*(client.post("/v1/users", json={"id": "u"}) for _ in range(20)))
-    assert sorted(one.status_code for one in posts) == [201] + [409] * 19
+    assert sorted(answer.status_code for answer in posts) == [201] + [409] * 19
     puts = await asyncio.gather(*(client.put("/v1/users/v", json={"name": str(n)}) for n in range(20)))
-    assert sorted(one.status_code for one in puts) == [200] * 19 + [201]
+    assert sorted(answer.status_code for answer in puts) == [200] * 19 + [201]
 
 
 async def test_projects_are_made_with_their_keys_and_published(site: Site, client: httpx.AsyncClient) -> None:
-    made = await client.post("/v1/projects", json={"slug": "shop", "zone": "Asia/Tokyo", "currency": "JPY"})
-    assert (made.status_code, site.published) == (201, 1)
-    project, keys = made.json()["project"], made.json()["keys"]
+    creation = await client.post("/v1/projects", json={"slug": "shop", "zone": "Asia/Tokyo", "currency": "JPY"})
+    assert (creation.status_code, site.published) == (201, 1)
+    project, keys = creation.json()["project"], creation.json()["keys"]
     assert (project["slug"], project["zone"], project["name"]) == ("shop", "Asia/Tokyo", "shop")
     assert list(keys) == ["write_key", "read_key", "admin_key"]
-    assert code(await client.post("/v1/projects", json={"slug": "shop"})) == (409, "conflict")
-    async with site.client(keys["admin_key"]) as own:
+    assert read_problem(await client.post("/v1/projects", json={"slug": "shop"})) == (409, "conflict")
+    async with site.make_client(keys["admin_key"]) as own:
         path = f"/v1/projects/{project['id']}"
         assert (await own.get(path)).json() == project
         renamed = await own.patch(path, json={"name": "Shop", "settings": {"a": {"b": 1}}, "zone": "Asia/Tokyo"})
@@ -307,23 +311,23 @@ async def test_projects_are_made_with_their_keys_and_published(site: Site, clien
 
 
 async def test_life_of_a_key(site: Site, client: httpx.AsyncClient) -> None:
-    made = (await client.post("/v1/keys", json={"name": "k", "scopes": ["catalog:read"]})).json()
+    new_key = (await client.post("/v1/keys", json={"name": "k", "scopes": ["catalog:read"]})).json()
     for scopes in (["root"], [], ["read", "*"], "read"):
         assert (await client.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()["field"] == "scopes"
-    path = f"/v1/keys/{made['id']}"
-    assert made["key"] not in (await client.get(path)).text + (await client.get("/v1/keys")).text
+    path = f"/v1/keys/{new_key['id']}"
+    assert new_key["key"] not in (await client.get(path)).text + (await client.get("/v1/keys")).text
     assert (await client.patch(path, json={"scopes": ["admin"]})).status_code == 422
     rotated = (await client.post(f"{path}/rotate", json={"grace_seconds": 3600})).json()
     assert (rotated["scopes"], rotated["name"]) == (["catalog:read"], "k")
-    for key in (made["key"], rotated["key"]):
-        async with site.client(key) as own:
+    for key in (new_key["key"], rotated["key"]):
+        async with site.make_client(key) as own:
             assert (await own.get("/v1/products")).status_code == 200
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 404
-    assert made["id"] not in (await client.get("/v1/keys")).text
-    assert made["id"] in (await client.get("/v1/keys?revoked=include")).text
+    assert new_key["id"] not in (await client.get("/v1/keys")).text
+    assert new_key["id"] in (await client.get("/v1/keys?revoked=include")).text
     assert (await client.post(f"/v1/keys/{rotated['id']}/rotate", json={"grace_seconds": 0})).status_code == 201
-    assert code(await client.post(f"/v1/keys/{rotated['id']}/rotate", json={})) == (409, "conflict")
+    assert read_problem(await client.post(f"/v1/keys/{rotated['id']}/rotate", json={})) == (409, "conflict")
     assert KEYS.admin not in (await client.get("/v1/keys?revoked=include")).text
 
 
@@ -337,7 +341,7 @@ async def test_the_revision_goes_down_and_up_on_data(
     await asyncio.to_thread(migrate.downgrade, url, "0001")
     await asyncio.to_thread(migrate.upgrade, url)
     after = [await client.get(path) for path in ("/v1/products/p", "/v1/users/u")]
-    assert [one.json() for one in after] == before
+    assert [answer.json() for answer in after] == before
     changed = await client.patch("/v1/products/p", json={"price": 2}, headers={"If-Match": after[0].headers["etag"]})
     assert (changed.status_code, changed.headers["etag"] != after[0].headers["etag"]) == (200, True)
 
@@ -349,7 +353,7 @@ async def test_without_postgres_the_catalog_answers_503_and_recovers(
     postgres_server.kill()
     try:
         for answer in (await client.get("/v1/products/p"), await client.patch("/v1/products/p", json={"name": "y"})):
-            assert code(answer) == (503, "unavailable")
+            assert read_problem(answer) == (503, "unavailable")
             assert int(answer.headers["retry-after"]) >= 1
     finally:
         postgres_server.start()

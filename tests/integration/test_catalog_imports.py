@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.catalog_site import code
+from tests.integration.catalog_site import read_problem
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
 
@@ -23,12 +23,12 @@ async def test_parallel_imports_of_the_same_rows_never_deadlock(client: httpx.As
     answers = await asyncio.gather(
         *(client.post("/v1/products/import", content=rows(number), headers=NDJSON) for number in range(6))
     )
-    said = [one.json() for one in answers]
-    assert [one.status_code for one in answers] == [200] * 6, said
-    assert sum(one["created"] for one in said) == 3_000
-    assert sum(one["updated"] for one in said) == 15_000
+    reports = [answer.json() for answer in answers]
+    assert [answer.status_code for answer in answers] == [200] * 6, reports
+    assert sum(report["created"] for report in reports) == 3_000
+    assert sum(report["updated"] for report in reports) == 15_000
     page = (await client.get("/v1/products?limit=500")).json()
-    assert all(one["attributes"].keys() == {f"i{number}" for number in range(6)} for one in page["items"])
+    assert all(item["attributes"].keys() == {f"i{number}" for number in range(6)} for item in page["items"])
 
 
 async def test_import_says_what_became_of_each_row(client: httpx.AsyncClient) -> None:
@@ -39,15 +39,15 @@ async def test_import_says_what_became_of_each_row(client: httpx.AsyncClient) ->
     ]  # fmt: skip
     body = "\n".join(json.dumps(line) for line in lines) + "\nnot json\n\n" + json.dumps({"id": "last"})
     answer = await client.post("/v1/products/import", content=body, headers=NDJSON)
-    said = answer.json()
+    report = answer.json()
     assert answer.status_code == 200
-    assert (said["created"], said["updated"], said["unchanged"], said["failed"]) == (2, 2, 1, 5)
-    assert [(one["row"], one["field"]) for one in said["errors"]] == [
+    assert (report["created"], report["updated"], report["unchanged"], report["failed"]) == (2, 2, 1, 5)
+    assert [(error["row"], error["field"]) for error in report["errors"]] == [
         (5, "id"), (6, "id"), (7, "price"), (8, None), (9, None),
     ]  # fmt: skip
     zipped = {**NDJSON, "Content-Encoding": "gzip"}
     again = (await client.post("/v1/products/import", content=gzip.compress(body.encode()), headers=zipped)).json()
-    assert (again["created"], again["failed"], again["errors"]) == (0, 5, said["errors"])
+    assert (again["created"], again["failed"], again["errors"]) == (0, 5, report["errors"])
     old = (await client.get("/v1/products/old")).json()
     assert (old["name"], old["price"], old["attributes"]) == ("Old", 2, {"a": 1, "b": 2})
 
@@ -56,29 +56,32 @@ async def test_import_of_csv(client: httpx.AsyncClient) -> None:
     rows = ['"p,1","Boot\n""tall""",12.50,red,active', "p-2,,,,", "p-3,x,dear,,", ""]
     text = "\r\n".join(["\ufeffid,name,price,attributes.color,status", *rows])
     answer = await client.post("/v1/products/import", content=text.encode(), headers=CSV)
-    assert (answer.json()["created"], [one["row"] for one in answer.json()["errors"]]) == (2, [4])
+    assert (answer.json()["created"], [error["row"] for error in answer.json()["errors"]]) == (2, [4])
     boot = (await client.get("/v1/products/p%2C1")).json()
     assert (boot["name"], boot["price"], boot["attributes"]) == ('Boot\n"tall"', 12.5, {"color": "red"})
     for wrong in (b"name\nx", b"id,nonsense\n1,2", b"id,id\n1,2", b"\n", b""):
         refused = await client.post("/v1/products/import", content=wrong, headers=CSV)
-        assert code(refused) == (400, "unreadable-body")
+        assert read_problem(refused) == (400, "unreadable-body")
         assert "JSON of at most" not in refused.json()["hint"]
     latin = {"Content-Type": "text/csv; charset=iso-8859-1"}
-    assert code(await client.post("/v1/products/import", content=b"id\n1", headers=latin))[0] == 415
-    assert code(await client.post("/v1/users/import", content=b"x", headers={"Content-Type": "text/xml"}))[0] == 415
+    assert read_problem(await client.post("/v1/products/import", content=b"id\n1", headers=latin))[0] == 415
+    assert (
+        read_problem(await client.post("/v1/users/import", content=b"x", headers={"Content-Type": "text/xml"}))[0]
+        == 415
+    )
 
 
 async def test_import_of_a_spreadsheet_says_what_is_wrong_with_a_row(client: httpx.AsyncClient) -> None:
     text = 'ID;Name;Price\r\np-1;5" nail;4.50\r\np-2;Boot;4,50\r\n"p-3;open;1\r\np-4;Shoe;1.299,00\r\np-5;Bag;7\r\n'
-    said = (await client.post("/v1/products/import", content=text.encode("utf-16"), headers=CSV)).json()
-    assert (said["created"], said["failed"]) == (2, 3)
-    assert [(one["row"], one["id"], one["field"], one["value"]) for one in said["errors"]] == [
+    report = (await client.post("/v1/products/import", content=text.encode("utf-16"), headers=CSV)).json()
+    assert (report["created"], report["failed"]) == (2, 3)
+    assert [(error["row"], error["id"], error["field"], error["value"]) for error in report["errors"]] == [
         (3, "p-2", "price", "4,50"), (4, '"p-3', None, '"p-3;open;1'), (5, "p-4", "price", "1.299,00"),
     ]  # fmt: skip
-    assert "decimal comma" in said["errors"][0]["detail"]
+    assert "decimal comma" in report["errors"][0]["detail"]
 
 
 async def test_more_lines_than_are_allowed_are_refused(client: httpx.AsyncClient) -> None:
     body = b"id\n" + b"\n" * 6_000
     refused = await client.post("/v1/products/import", content=body, headers=CSV)
-    assert (code(refused), "lines" in refused.json()["detail"]) == ((400, "unreadable-body"), True)
+    assert (read_problem(refused), "lines" in refused.json()["detail"]) == ((400, "unreadable-body"), True)

@@ -55,17 +55,17 @@ class Model:
         if method == "POST":
             if row is not None:
                 return 409
-            self.rows[id] = _filled(DEFAULTS, body)
+            self.rows[id] = _fill_defaults(DEFAULTS, body)
             return 201
         if is_stale and (method == "PUT" or row is not None) and method != "GET":
             return 412
         if method == "PUT":
-            self.rows[id] = _filled(DEFAULTS, body)
+            self.rows[id] = _fill_defaults(DEFAULTS, body)
             return 200 if row is not None else 201
         if row is None:
             return 404
         if method == "PATCH":
-            self.rows[id] = _patched(row, body)
+            self.rows[id] = _patch_row(row, body)
         elif method == "DELETE":
             del self.rows[id]
             return 204
@@ -73,15 +73,15 @@ class Model:
 
     def bring_in(self, id: str, body: dict[str, Any]) -> str:
         row = self.rows.get(id)
-        self.rows[id] = _filled(DEFAULTS, body) if row is None else _patched(row, body)
+        self.rows[id] = _fill_defaults(DEFAULTS, body) if row is None else _patch_row(row, body)
         return "created" if row is None else "updated"
 
 
-def _filled(start: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+def _fill_defaults(start: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     return {name: default if body.get(name) is None else body[name] for name, default in start.items()}
 
 
-def _patched(row: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+def _patch_row(row: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     plain = {name: DEFAULTS[name] if value is None else value for name, value in body.items() if name != "attributes"}
     if body.get("attributes"):
         plain["attributes"] = merge(row["attributes"], body["attributes"])
@@ -92,9 +92,9 @@ def _patched(row: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    found = asyncio.new_event_loop()
-    yield found
-    found.close()
+    new_loop = asyncio.new_event_loop()
+    yield new_loop
+    new_loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +115,19 @@ def test_products_are_what_a_dictionary_would_be(
 async def _take(site: Site, steps: list[tuple[str, str, dict[str, Any], bool]]) -> None:
     await site.database.run(lambda connection: connection.execute(text("DELETE FROM products")))
     model = Model()
-    async with site.client() as client:
+    async with site.make_client() as client:
         for method, id, body, is_stale in steps:
             if method == "IMPORT":
-                said = (await _send(client, "POST", "/v1/products/import", {"id": id, **body}, None)).json()
+                report = (await _send(client, "POST", "/v1/products/import", {"id": id, **body}, None)).json()
                 outcome = model.bring_in(id, body)
-                assert (said["failed"], said["created"]) == (0, int(outcome == "created")), (said, body)
+                assert (report["failed"], report["created"]) == (0, int(outcome == "created")), (report, body)
                 continue
             path = "/v1/products" if method == "POST" else f"/v1/products/{id.replace('/', '%2F')}"
             sent = {"id": id, **body} if method == "POST" else body
             answer = await _send(client, method, path, sent, '"no such version"' if is_stale else None)
             assert answer.status_code == model.expect(method, id, body, is_stale=is_stale), (method, id, answer.text)
         listed = (await client.get("/v1/products?sort=id")).json()["items"]
-    assert {one["id"]: {name: one[name] for name in DEFAULTS} for one in listed} == model.rows
+    assert {item["id"]: {name: item[name] for name in DEFAULTS} for item in listed} == model.rows
 
 
 async def _send(
@@ -151,17 +151,17 @@ def test_a_walk_meets_every_older_row_once(site: Site, loop: asyncio.AbstractEve
 async def _walk_while_others_write(site: Site, sort: str) -> None:
     await site.database.run(lambda connection: connection.execute(text("DELETE FROM users")))
     chance = random.Random(sort)
-    async with site.client() as client:
+    async with site.make_client() as client:
         # Few transactions and few names, so that most rows share their sort value.
         for start in range(0, ROWS, 100):
             await _insert(client, [f"old-{number}" for number in range(start, start + 100)], chance)
         is_done = asyncio.Event()
         writers = [asyncio.create_task(_write_others(client, number, is_done)) for number in range(3)]
         for _ in range(WALKS):
-            met = await _walk(client, sort, chance)
-            old = [id for id in met if id.startswith("old-")]
+            ids = await _walk(client, sort, chance)
+            old = [id for id in ids if id.startswith("old-")]
             assert sorted(old) == sorted(f"old-{number}" for number in range(ROWS))
-            assert len(set(met)) == len(met)
+            assert len(set(ids)) == len(ids)
         is_done.set()
         await asyncio.gather(*writers)
 
@@ -184,13 +184,13 @@ async def _write_others(client: httpx.AsyncClient, writer: int, is_done: asyncio
 
 
 async def _walk(client: httpx.AsyncClient, sort: str, chance: random.Random) -> list[str]:
-    met: list[str] = []
+    ids: list[str] = []
     cursor: str | None = None
     while True:
         more = {"cursor": cursor} if cursor else {}
-        asked = {"sort": sort, "limit": str(chance.choice([1, 7, 50, 500])), **more}
-        page = (await client.get("/v1/users", params=asked)).json()
-        met += [one["id"] for one in page["items"]]
+        parameters = {"sort": sort, "limit": str(chance.choice([1, 7, 50, 500])), **more}
+        page = (await client.get("/v1/users", params=parameters)).json()
+        ids += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
-            return met
+            return ids

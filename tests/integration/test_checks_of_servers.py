@@ -20,12 +20,15 @@ from tests.integration.servers import Servers
 SECRET = "not#the/right@one"
 
 
-def kafka(text: str) -> KafkaSettings:
+def make_kafka_settings(text: str) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=text)
 
 
 def test_servers_that_can_be_used_are_said_with_version_and_place(servers: Servers) -> None:
-    assert check_kafka(kafka(servers.kafka_bootstrap_servers)) == f"1 broker at {servers.kafka_bootstrap_servers}"
+    assert (
+        check_kafka(make_kafka_settings(servers.kafka_bootstrap_servers))
+        == f"1 broker at {servers.kafka_bootstrap_servers}"
+    )
     assert check_redis(servers.redis_url).endswith(f"at 127.0.0.1:{servers.valkey.server.port}")
     assert check_postgres(servers.postgres_url) == f"PostgreSQL 18 at 127.0.0.1:{servers.postgres.server.port}"
 
@@ -33,7 +36,7 @@ def test_servers_that_can_be_used_are_said_with_version_and_place(servers: Serve
 @pytest.mark.parametrize(
     "check",
     [
-        lambda host: check_kafka(kafka(host)),
+        lambda host: check_kafka(make_kafka_settings(host)),
         lambda host: check_redis(f"redis://u:{quote(SECRET, safe='')}@{host}"),
         lambda host: check_postgres(f"postgresql://u:{quote(SECRET, safe='')}@{host}/rta"),
     ],
@@ -60,7 +63,7 @@ def test_what_listens_and_is_no_kafka_is_said(servers: Servers) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(SetupError, match=f"Kafka at {address} takes connections, but does not answer"):
-            check_kafka(kafka(address))
+            check_kafka(make_kafka_settings(address))
 
 
 def test_a_redis_that_drops_keys_or_takes_no_writes_is_refused(servers: Servers) -> None:
@@ -82,11 +85,11 @@ def test_doctor_looks_at_given_servers_and_not_at_the_embedded_ones(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RTA_REDIS_URL", servers.redis_url)
-    given = Connections(kafka="no-such-host.invalid:9092")
-    found = {finding.name: finding for finding in examine(tmp_path / "new", 0, given)}
-    assert not found["kafka"].ok
-    assert "no-such-host.invalid" in found["kafka"].fact
-    assert found["redis"].ok
-    assert not found.keys() & {"java", "valkey"}
+    connections = Connections(kafka="no-such-host.invalid:9092")
+    findings = {finding.name: finding for finding in examine(tmp_path / "new", 0, connections)}
+    assert not findings["kafka"].ok
+    assert "no-such-host.invalid" in findings["kafka"].fact
+    assert findings["redis"].ok
+    assert not findings.keys() & {"java", "valkey"}
     with pytest.raises(SetupError, match=r"no-such-host\.invalid"):
-        require_given(given)
+        require_given(connections)

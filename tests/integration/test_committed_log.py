@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings, ProfilesSettings, TopicSettings
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 from tests.integration.servers import start_kafka
 
 WEB = "rta.events.web"
@@ -32,8 +32,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
 
 def make_topics(kafka: KafkaSettings) -> None:
     broker = Broker(kafka)
-    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
-    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
+    wait_until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+    wait_until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
 
 
 def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1_000) -> None:
@@ -45,17 +45,17 @@ def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1
 
 def read(log: CommittingConsumer, records: int) -> list[tuple[str, int]]:
     """So many records (more where they come together), and the stream time at each."""
-    found: list[tuple[str, int]] = []
+    readings: list[tuple[str, int]] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
-    while len(found) < records:
-        assert time.monotonic() < deadline, found
+    while len(readings) < records:
+        assert time.monotonic() < deadline, readings
         # A partition that has just been assigned may not be sought yet: then it is with the next poll.
         with contextlib.suppress(Unavailable):
-            found += [((record.value or b"").decode(), at) for record, at in log.poll()]
-    return found
+            readings += [((record.value or b"").decode(), at) for record, at in log.poll()]
+    return readings
 
 
-def names(name: str, start: int, end: int) -> list[str]:
+def list_values(name: str, start: int, end: int) -> list[str]:
     return [f"{name}-{number}" for number in range(start, end)]
 
 
@@ -63,7 +63,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     settings = ProfilesSettings(group_id="one", batch_wait_ms_max=100)
     produce(kafka, "a", 10, timestamp_ms=5_000)
     log = CommittingConsumer(kafka, settings)
-    assert [value for value, _ in read(log, 10)] == names("a", 0, 10)
+    assert [value for value, _ in read(log, 10)] == list_values("a", 0, 10)
     log.commit()
     produce(kafka, "b", 5)
     assert len(read(log, 5)) == 5
@@ -71,7 +71,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
 
     log = CommittingConsumer(kafka, settings)
     again = read(log, 5)
-    assert [value for value, _ in again] == names("b", 0, 5), "what was not committed is read again"
+    assert [value for value, _ in again] == list_values("b", 0, 5), "what was not committed is read again"
     assert {at for _, at in again} == {5_009}, "and stream time goes on where it was"
     log.commit()
     log.close()
@@ -81,14 +81,14 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     for future in admin.delete_records([TopicPartition(WEB, 0, 25)]).values():
         future.result()
     log = CommittingConsumer(kafka, settings)
-    assert [value for value, _ in read(log, 10)] == names("c", 10, 20), "the log has no older ones"
+    assert [value for value, _ in read(log, 10)] == list_values("c", 10, 20), "the log has no older ones"
     log.commit()
     log.close()
 
     admin.delete_topics([WEB])[WEB].result()
-    until(lambda: WEB not in Broker(kafka).describe_topics(), "the topic to go")
+    wait_until(lambda: WEB not in Broker(kafka).describe_topics(), "the topic to go")
     make_topics(kafka)
     produce(kafka, "d", 60)
     log = CommittingConsumer(kafka, settings)
-    assert [value for value, _ in read(log, 60)] == names("d", 0, 60), "another topic, from its start"
+    assert [value for value, _ in read(log, 60)] == list_values("d", 0, 60), "another topic, from its start"
     log.close()

@@ -24,7 +24,7 @@ from tests.integration.servers import Running, empty_catalog, read_revision
 LOOPBACK = "127.0.0.1"
 
 
-def database_at(url: str) -> Database:
+def open_database(url: str) -> Database:
     return Database(CatalogSettings(url=SecretStr(url), timeout_seconds=2.0))
 
 
@@ -36,9 +36,9 @@ def url(postgres_server: Running[Postgres]) -> str:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    found = database_at(url)
-    yield found
-    await found.close()
+    new_database = open_database(url)
+    yield new_database
+    await new_database.close()
 
 
 def write(connection: Connection) -> None:
@@ -92,7 +92,7 @@ async def test_health_is_well_again_by_itself(database: Database, postgres_serve
 async def test_a_url_may_name_several_hosts(url: str, postgres_server: Running[Postgres]) -> None:
     port = postgres_server.server.port
     several = url.replace(f"{LOOPBACK}:{port}", f"{LOOPBACK}:9,{LOOPBACK}:{port}") + "?target_session_attrs=read-write"
-    database = database_at(several)
+    database = open_database(several)
     await database.run(write)
     await database.close()
     await asyncio.to_thread(migrate.upgrade, several)
@@ -103,10 +103,10 @@ async def test_a_url_may_name_several_hosts(url: str, postgres_server: Running[P
 async def test_answers_do_not_depend_on_how_sessions_are_set(postgres_server: Running[Postgres], options: str) -> None:
     async def ask(site: Site) -> list[bytes]:
         user = {"id": "ü", "first_seen": "2026-01-01T00:00:00Z", "name": "Zoë"}
-        async with site.client() as client:
-            made = await client.put("/v1/users/%C3%BC", json=user)
-            assert made.status_code == 201
-            assert made.json()["created_at"].endswith("Z")
+        async with site.make_client() as client:
+            creation = await client.put("/v1/users/%C3%BC", json=user)
+            assert creation.status_code == 201
+            assert creation.json()["created_at"].endswith("Z")
             with psycopg.connect(postgres.owner_url, autocommit=True) as connection:
                 connection.execute("UPDATE users SET created_at = '2026-01-01', field_times = '{}'")
                 connection.execute("ALTER TABLE users DISABLE TRIGGER users_version")

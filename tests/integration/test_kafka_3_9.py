@@ -18,8 +18,8 @@ from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import make_producer_config
 from rtaplatform.stream.kafka.consumer import KafkaConsumer
 from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
-from tests.integration.chaos import until
-from tests.integration.servers import started
+from tests.integration.chaos import wait_until
+from tests.integration.servers import start_server
 
 LOCK = Path(__file__).with_name("kafka-3.9.lock.toml")
 WEB = "rta.events.web"
@@ -33,11 +33,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     ports = keep_ports(folder / "ports.json", ["kafka", "controller"])
     cache = find_cache_folder(LocalSettings().cache_dir)
     server = Kafka(folder / "kafka", cache, ports["kafka"], ports["controller"], lock_file=LOCK)
-    running = started(server, folder)
+    running = start_server(server, folder)
     settings = KafkaSettings(bootstrap_servers=server.bootstrap_servers)
     broker = Broker(settings)
-    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
-    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
+    wait_until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+    wait_until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
     producer = Producer(make_producer_config(settings))
     for number in range(RECORDS):
         producer.produce(WEB, b"%d" % number, b"k%d" % number)
@@ -90,12 +90,12 @@ def test_workers_share_the_partitions_and_read_everything(kafka: KafkaSettings, 
 def test_profiles_read_and_go_on_where_they_were(kafka: KafkaSettings, protocol: str) -> None:
     settings = ProfilesSettings(group_id=f"profiles-{protocol}", group_protocol=protocol)  # type: ignore[arg-type]
     log = CommittingConsumer(kafka, settings)
-    found: set[bytes | None] = set()
+    values: set[bytes | None] = set()
     deadline = time.monotonic() + SECONDS_MAX
-    while len(found) < RECORDS:
+    while len(values) < RECORDS:
         assert time.monotonic() < deadline
         try:
-            found |= {record.value for record, _ in log.poll()}
+            values |= {record.value for record, _ in log.poll()}
         except Unavailable:
             continue  # a partition that has just been assigned may not be sought yet
     log.commit()

@@ -20,11 +20,11 @@ LIMIT = 500
 SETTINGS = LimitSettings(reads_per_minute=LIMIT, collect_events_per_minute=LIMIT)
 
 
-def counter(valkey: Running[Valkey]) -> Counter:
+def make_counter(valkey: Running[Valkey]) -> Counter:
     return make_redis_counter(make_async_pool(valkey.server.make_url("rta-limiter"), REDIS_SECONDS, 4))
 
 
-async def passing(limits: RateLimits, kind: str, times: int) -> int:
+async def count_passing(limits: RateLimits, kind: str, times: int) -> int:
     passed = 0
     for _ in range(times):
         try:
@@ -37,8 +37,8 @@ async def passing(limits: RateLimits, kind: str, times: int) -> int:
 
 async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Running[Valkey]) -> None:
     at = 1_000_000_000.0
-    one, two = (RateLimits(SETTINGS, counter(valkey_server), lambda: at) for _ in range(2))
-    passed = await passing(one, READ, LIMIT // 2) + await passing(two, READ, LIMIT)
+    first_process, second_process = (RateLimits(SETTINGS, make_counter(valkey_server), lambda: at) for _ in range(2))
+    passed = await count_passing(first_process, READ, LIMIT // 2) + await count_passing(second_process, READ, LIMIT)
     assert LIMIT - 2 * LIMIT // PORTIONS <= passed <= LIMIT
     with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         names = [name for name in client.scan_iter("*") if b"key_1" in name]
@@ -49,32 +49,34 @@ async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Run
 
 async def test_the_store_away_limits_all_the_same_and_its_return_is_noticed(valkey_server: Running[Valkey]) -> None:
     now = [2_000_000_000.0]
-    limits = RateLimits(SETTINGS, counter(valkey_server), lambda: now[0])
-    assert await passing(limits, COLLECT, 10) == 10
+    limits = RateLimits(SETTINGS, make_counter(valkey_server), lambda: now[0])
+    assert await count_passing(limits, COLLECT, 10) == 10
     valkey_server.kill()
     try:
         now[0] += 60
-        assert await passing(limits, COLLECT, LIMIT + 50) == LIMIT
+        assert await count_passing(limits, COLLECT, LIMIT + 50) == LIMIT
     finally:
         valkey_server.start()
     now[0] += 60
-    assert await passing(limits, COLLECT, 10) == 10
+    assert await count_passing(limits, COLLECT, 10) == 10
     with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         assert client.exists(f"rta-limit:{COLLECT}:key_1:{int(now[0] // 60)}")
 
 
 async def test_processes_agree_on_tickets_as_the_limiter_s_user(valkey_server: Running[Valkey]) -> None:
     url = valkey_server.server.make_url("rta-limiter")
-    (one, first), (two, second) = (build_tickets(SecretStr(url), connection_seconds_max=4) for _ in range(2))
-    ticket = await two.read(await one.issue(b"k" * 32))
+    (first_tickets, first), (second_tickets, second) = (
+        build_tickets(SecretStr(url), connection_seconds_max=4) for _ in range(2)
+    )
+    ticket = await second_tickets.read(await first_tickets.issue(b"k" * 32))
     assert ticket is not None
     session = await second.read(await first.open(b"k" * 32))
     assert session is not None
     code = await first.make_code(b"k" * 32)
     assert [await second.take_code(code), await first.take_code(code)] == [b"k" * 32, None]
-    assert [await two.claim(ticket), await one.claim(ticket)] == [True, False]
-    await two.release(ticket)
-    assert [await one.claim(ticket), await two.claim(ticket)] == [True, False]
+    assert [await second_tickets.claim(ticket), await first_tickets.claim(ticket)] == [True, False]
+    await second_tickets.release(ticket)
+    assert [await first_tickets.claim(ticket), await second_tickets.claim(ticket)] == [True, False]
     with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         names = list(client.scan_iter("*ticket*"))
         assert len(names) == 2
@@ -82,17 +84,17 @@ async def test_processes_agree_on_tickets_as_the_limiter_s_user(valkey_server: R
     valkey_server.kill()
     try:
         # The secret is known, so what was issued stays valid, and a new one opens one stream here.
-        again = await two.read(await one.issue(b"k" * 32))
+        again = await second_tickets.read(await first_tickets.issue(b"k" * 32))
         assert again is not None
-        assert [await two.claim(again), await two.claim(again)] == [True, False]
+        assert [await second_tickets.claim(again), await second_tickets.claim(again)] == [True, False]
     finally:
         valkey_server.start()
 
 
 async def test_processes_share_the_salt_of_the_day_which_redis_forgets(valkey_server: Running[Valkey]) -> None:
     url = SecretStr(valkey_server.server.make_url("rta-limiter"))
-    one, two = (DailySalt(build_shared_values(url, connection_seconds_max=4)) for _ in range(2))
-    assert await one.read() == await two.read()
+    first_salt, second_salt = (DailySalt(build_shared_values(url, connection_seconds_max=4)) for _ in range(2))
+    assert await first_salt.read() == await second_salt.read()
     with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         [name] = client.scan_iter("rta-limit:visitor-salt:*")
         assert 0 < client.ttl(name) <= KEPT_SECONDS

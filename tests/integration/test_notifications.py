@@ -24,7 +24,7 @@ from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
-from tests.integration.catalog_site import until
+from tests.integration.catalog_site import wait_until
 from tests.integration.servers import Running, empty_catalog
 
 KEYS = SeededDemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
@@ -40,10 +40,10 @@ def settings(postgres_server: Running[Postgres]) -> CatalogSettings:
 @pytest.fixture
 async def database(postgres_server: Running[Postgres], settings: CatalogSettings) -> AsyncIterator[Database]:
     await asyncio.to_thread(empty_catalog, postgres_server.server)
-    found = Database(settings)
-    await seed_demo(found, KEYS, users=[], products=[])
-    yield found
-    await found.close()
+    new_database = Database(settings)
+    await seed_demo(new_database, KEYS, users=[], products=[])
+    yield new_database
+    await new_database.close()
 
 
 class Following:
@@ -61,15 +61,15 @@ class Following:
 
 @asynccontextmanager
 async def following(database: Database, settings: CatalogSettings) -> AsyncIterator[Following]:
-    found = Following(database, settings)
-    task = asyncio.create_task(found.listener.run())
+    follower = Following(database, settings)
+    task = asyncio.create_task(follower.listener.run())
     try:
-        await until(lambda: found.products.is_listening)
-        yield found
+        await wait_until(lambda: follower.products.is_listening)
+        yield follower
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await found.products.close()
+        await follower.products.close()
 
 
 async def execute(settings: CatalogSettings, statement: str) -> None:
@@ -92,12 +92,12 @@ async def test_changes_of_products_arrive_by_themselves(database: Database, sett
         table = await here.products.find_table("demo")
         assert table.by_id["product-1"].category == "category 1"
         await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
-        await until(lambda: table.by_id["product-1"].category == "shoes")
+        await wait_until(lambda: table.by_id["product-1"].category == "shoes")
         await execute(settings, "DELETE FROM products WHERE id = 'product-2'")
-        await until(lambda: "product-2" not in table.by_id)
+        await wait_until(lambda: "product-2" not in table.by_id)
         version = table.version
         await insert_many(settings, 10, 2_000)
-        await until(lambda: len(table.by_id) == 1_993)
+        await wait_until(lambda: len(table.by_id) == 1_993)
         assert table.version > version
         assert [change.ids for change in here.changes] == [["product-1"], ["product-2"], None]
 
@@ -110,13 +110,13 @@ async def test_what_was_missed_is_read_after_a_reconnect(
         table = await here.products.find_table("demo")
         postgres_server.kill()
         try:
-            await until(lambda: not here.products.is_listening)
+            await wait_until(lambda: not here.products.is_listening)
             assert len((await here.products.find_table("demo")).by_id) == 3
         finally:
             postgres_server.start()
         await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
-        await until(lambda: table.by_id["product-1"].category == "shoes")
-        await until(lambda: here.products.is_listening)
+        await wait_until(lambda: table.by_id["product-1"].category == "shoes")
+        await wait_until(lambda: here.products.is_listening)
 
 
 async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
@@ -124,46 +124,46 @@ async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
 ) -> None:
     async with following(database, settings) as here:
         assert await here.keys.find("rta_w_unknown") is None
-        made = await database.run(
+        new_key = await database.run(
             lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"]))
         )
-        assert made is not None
-        assert await here.keys.find(made.key) is not None
-        await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
+        assert new_key is not None
+        assert await here.keys.find(new_key.key) is not None
+        await database.run(lambda connection: revoke_key(connection, "demo", new_key.row.id))
 
         async def is_dead() -> bool:
-            return await here.keys.find(made.key) is None
+            return await here.keys.find(new_key.key) is None
 
-        await until(is_dead, seconds=2)
+        await wait_until(is_dead, seconds=2)
 
 
 async def test_a_key_expires_to_the_moment_while_it_is_cached(database: Database, settings: CatalogSettings) -> None:
     ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=0.7)
-    made = await database.run(
+    new_key = await database.run(
         lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"], end))
     )
-    assert made is not None
-    assert await ring.find(made.key) is not None
+    assert new_key is not None
+    assert await ring.find(new_key.key) is not None
     while datetime.now(UTC) < end - timedelta(seconds=0.02):
-        assert await ring.find(made.key) is not None
+        assert await ring.find(new_key.key) is not None
         await asyncio.sleep(0.005)
     await asyncio.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))
-    assert await ring.find(made.key) is None
+    assert await ring.find(new_key.key) is None
 
 
 async def test_an_expired_key_is_not_served_while_postgres_is_away(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
     ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=1)
-    made = await database.run(
+    new_key = await database.run(
         lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"], end))
     )
-    assert made is not None
-    assert await ring.find(made.key) is not None
+    assert new_key is not None
+    assert await ring.find(new_key.key) is not None
     postgres_server.kill()
     try:
         await asyncio.sleep(1.1)
-        assert await ring.find(made.key) is None
+        assert await ring.find(new_key.key) is None
     finally:
         postgres_server.start()
 

@@ -42,7 +42,7 @@ def test_the_application_may_not(postgres: Postgres, statement: str) -> None:
 
 async def test_the_application_does_all_its_work(postgres: Postgres) -> None:
     """What the API writes; the workers' and profiles' part is in every other test, which has this role too."""
-    async with open_site(postgres) as site, site.client() as client:
+    async with open_site(postgres) as site, site.make_client() as client:
         assert (await client.put("/v1/products/p", json={"name": "x"})).status_code == 201
         assert (await client.delete("/v1/products/p")).status_code == 204
         assert (await client.post("/v1/projects", json={"slug": "shop"})).status_code == 201

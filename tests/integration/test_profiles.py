@@ -70,7 +70,7 @@ class Source:
     def flush(self) -> None:
         assert self._producer.flush(30) == 0
 
-    def wanted(self) -> dict[str, dict[str, Any]]:
+    def compute_rows(self) -> dict[str, dict[str, Any]]:
         """User → row, by plain dicts."""
         rows: dict[str, dict[str, Any]] = {}
         for event in sorted(self.sent, key=lambda event: (event["at"], event["place"])):
@@ -95,7 +95,7 @@ def source(stack: CatalogStack) -> Source:
 
 
 @asynccontextmanager
-async def profiles(stack: CatalogStack, group: str) -> AsyncIterator[ProfileWorker]:
+async def opening_profiles(stack: CatalogStack, group: str) -> AsyncIterator[ProfileWorker]:
     log, database = CommittingConsumer(stack.kafka, ProfilesSettings(group_id=group)), Database(stack.catalog)
     try:
         yield ProfileWorker(log, database, users_max=50)
@@ -105,24 +105,24 @@ async def profiles(stack: CatalogStack, group: str) -> AsyncIterator[ProfileWork
 
 
 async def catch_up(stack: CatalogStack, group: str) -> None:
-    async with profiles(stack, group) as loop:
+    async with opening_profiles(stack, group) as loop:
         deadline = time.monotonic() + 60
-        while stack.lag(group) != 0:
-            assert time.monotonic() < deadline, f"lag {stack.lag(group)}"
+        while stack.measure_lag(group) != 0:
+            assert time.monotonic() < deadline, f"lag {stack.measure_lag(group)}"
             for _ in range(5):
                 await loop.turn()
 
 
-def every_partition(broker: Broker) -> list[Partition]:
+def list_all_partitions(broker: Broker) -> list[Partition]:
     return [Partition(name, number) for name, (_, count) in broker.describe_topics().items() for number in range(count)]
 
 
-def rows(stack: CatalogStack) -> dict[str, dict[str, Any]]:
+def read_rows(stack: CatalogStack) -> dict[str, dict[str, Any]]:
     with psycopg.connect(stack.servers.postgres_url, row_factory=dict_row) as connection:
         return {row["id"]: row for row in connection.execute("SELECT * FROM users").fetchall()}
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
+def select_columns(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "email": row["email"], "name": row["name"], "traits": row["traits"],
         "anonymous_ids": set(row["anonymous_ids"]),
@@ -130,12 +130,12 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def differences(stack: CatalogStack, source: Source) -> dict[str, Any]:
-    found, wanted = rows(stack), source.wanted()
+def find_differences(stack: CatalogStack, source: Source) -> dict[str, Any]:
+    actual, expected = read_rows(stack), source.compute_rows()
     return {
-        user: (shown(found[user]) if user in found else None, row)
-        for user, row in wanted.items()
-        if user not in found or shown(found[user]) != row
+        user: (select_columns(actual[user]) if user in actual else None, row)
+        for user, row in expected.items()
+        if user not in actual or select_columns(actual[user]) != row
     }
 
 
@@ -159,11 +159,11 @@ async def test_identify_events_become_profiles_and_a_replay_changes_nothing(
     source.sent.pop()
     group = f"group-{uuid.uuid4()}"
     await catch_up(stack, group)
-    assert differences(stack, source) == {}
-    before = rows(stack)
+    assert find_differences(stack, source) == {}
+    before = read_rows(stack)
     assert "nobody" not in before
     await catch_up(stack, f"group-{uuid.uuid4()}")
-    assert rows(stack) == before, "also its version and updated_at"
+    assert read_rows(stack) == before, "also its version and updated_at"
 
 
 async def test_the_group_says_from_outside_how_far_it_is(stack: CatalogStack, source: Source) -> None:
@@ -172,7 +172,7 @@ async def test_the_group_says_from_outside_how_far_it_is(stack: CatalogStack, so
     offsets = GroupOffsets(stack.kafka, group, broker)
     source.send(f"{group}-0", START_MS, {"plan": "x"})
     source.flush()
-    there = sum(extent.readable - extent.low for extent in broker.read_extents(every_partition(broker)).values())
+    there = sum(extent.readable - extent.low for extent in broker.read_extents(list_all_partitions(broker)).values())
     assert offsets.look() == GroupPosition({}, there)
     await catch_up(stack, group)
     before = offsets.look()
@@ -192,11 +192,11 @@ async def test_what_postgres_refuses_is_left_out_and_the_rest_is_kept(stack: Cat
         connection.execute(f"ALTER TABLE users ADD CONSTRAINT poison CHECK (id <> '{mark}-7')")
     source.flush()
     await catch_up(stack, f"group-{uuid.uuid4()}")
-    found = rows(stack)
-    assert sorted(user for user in found if user.startswith(mark)) == sorted(
+    actual = read_rows(stack)
+    assert sorted(user for user in actual if user.startswith(mark)) == sorted(
         f"{mark}-{number}" for number in range(20) if number != 7
     )
-    assert found[f"{mark}-1"]["traits"] == {"plan": "x", "nul": ""}
+    assert actual[f"{mark}-1"]["traits"] == {"plan": "x", "nul": ""}
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def spawn(stack: CatalogStack, tmp_path: Path) -> Iterator[Callable[[str], subpr
     children: list[subprocess.Popen[bytes]] = []
 
     def start(group: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **stack.environment(), "RTA_PROFILES_GROUP_ID": group}
+        environment = {**os.environ, **stack.make_environment(), "RTA_PROFILES_GROUP_ID": group}
         environment |= {"RTA_PROFILES_BATCH_EVENTS_MAX": "100"}
         with (tmp_path / "profiles.log").open("ab") as out:
             command = [sys.executable, "-m", "rtaplatform.cli.main", "profiles"]
@@ -236,10 +236,10 @@ def test_killed_processes_and_a_killed_postgres_lose_nothing(
             time.sleep(3)
             stack.servers.postgres.start()
     deadline = time.monotonic() + 90
-    while stack.lag(group) != 0:
-        assert time.monotonic() < deadline, f"lag {stack.lag(group)}"
+    while stack.measure_lag(group) != 0:
+        assert time.monotonic() < deadline, f"lag {stack.measure_lag(group)}"
         time.sleep(0.5)
-    assert differences(stack, source) == {}
+    assert find_differences(stack, source) == {}
     assert all(child.poll() is None for child in children)
     children[0].send_signal(signal.SIGTERM)
     assert children[0].wait(10) == 0
@@ -251,17 +251,17 @@ async def test_an_outage_keeps_the_place_and_a_stop_meanwhile_is_quick(stack: Ca
     make_history(source, 50, 5)
     stack.servers.postgres.kill()
     try:
-        async with profiles(stack, group) as loop:
+        async with opening_profiles(stack, group) as loop:
             running = asyncio.create_task(loop.run())
             await asyncio.sleep(3)
             assert not running.done()
             loop.stopping.set()
             await asyncio.wait_for(running, 5)
-        assert stack.lag(group) == 50
+        assert stack.measure_lag(group) == 50
     finally:
         stack.servers.postgres.start()
     await catch_up(stack, group)
-    assert differences(stack, source) == {}
+    assert find_differences(stack, source) == {}
 
 
 async def test_an_edit_outlives_events_from_before_it_and_yields_to_later_ones(
@@ -278,10 +278,10 @@ async def test_an_edit_outlives_events_from_before_it_and_yields_to_later_ones(
         source.send("edited", now - 60_000, {"email": "old@example.com", "plan": "old", "city": "Bonn"})
         source.flush()
         await catch_up(stack, "edits")
-        found = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
-        assert found == ("by@example.com", {"plan": "free", "city": "Bonn"})
+        profile = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
+        assert profile == ("by@example.com", {"plan": "free", "city": "Bonn"})
         source.send("edited", now + 60_000, {"plan": "paid"})
         source.flush()
         await catch_up(stack, "edits")
-        found = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
-        assert found == ("by@example.com", {"plan": "paid", "city": "Bonn"})
+        profile = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
+        assert profile == ("by@example.com", {"plan": "paid", "city": "Bonn"})

@@ -51,9 +51,9 @@ class ShortLog:
         return self._plan.call("poll", self._read)  # type: ignore[no-any-return]  # what `_read` returns
 
     def _read(self) -> Sequence[tuple[LogRecord, int]]:
-        found = [record(n) for n in range(self._next, min(EVENTS, self._next + 5))]
-        self._next += len(found)
-        return [(each, each.timestamp_ms) for each in found]
+        records = [record(n) for n in range(self._next, min(EVENTS, self._next + 5))]
+        self._next += len(records)
+        return [(entry, entry.timestamp_ms) for entry in records]
 
     def commit(self) -> None:
         self.committed = self._next
@@ -66,8 +66,10 @@ class FailingDatabase:
         self._database, self._plan = database, plan
 
     async def run(self, work: Callable[[Any], Any], *, seconds: float) -> Any:
-        done = await self._database.run(lambda connection: work(_Connection(connection, self._plan)), seconds=seconds)
-        return self._plan.call("committed", lambda: done)
+        outcome = await self._database.run(
+            lambda connection: work(_Connection(connection, self._plan)), seconds=seconds
+        )
+        return self._plan.call("committed", lambda: outcome)
 
 
 class _Connection:
@@ -92,7 +94,7 @@ def stack(servers: Servers) -> CatalogStack:
     return prepare(servers)
 
 
-async def rows_after(stack: CatalogStack, plan: Plan) -> Shown:
+async def fetch_rows_after(stack: CatalogStack, plan: Plan) -> Shown:
     """What stands in the table in the end, begun with an empty one."""
     with psycopg.connect(stack.servers.postgres_url) as connection:
         connection.execute("DELETE FROM users WHERE id LIKE 'nth-%'")
@@ -112,10 +114,10 @@ async def rows_after(stack: CatalogStack, plan: Plan) -> Shown:
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 async def test_any_call_of_profiles_may_fail_once(stack: CatalogStack, is_after: bool) -> None:
     clean = Plan(0, is_after=is_after)
-    wanted = await rows_after(stack, clean)
-    assert len(wanted) == USERS
+    expected = await fetch_rows_after(stack, clean)
+    assert len(expected) == USERS
     assert set(clean.calls) == {"poll", "execute", "committed"}
     for n in range(1, len(clean.calls) + 1):
         if is_after and clean.calls[n - 1] == "poll":
             continue  # a poll whose records were dropped: the consumer never does that
-        assert await rows_after(stack, Plan(n, is_after=is_after)) == wanted, f"call {n}, {clean.calls[n - 1]}"
+        assert await fetch_rows_after(stack, Plan(n, is_after=is_after)) == expected, f"call {n}, {clean.calls[n - 1]}"

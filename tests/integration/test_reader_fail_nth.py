@@ -20,10 +20,10 @@ from rtaplatform.store.redis.connections import make_async_pool
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.conftest import store_settings
-from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, name_of, redis_proxy
+from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, make_redis_proxy, read_command_name
 from tests.integration.servers import Running, flush
-from tests.simulation.asking import HOUR, PRODUCTS, morning, questions
-from tests.simulation.test_fail_nth_question import objections
+from tests.simulation.asking import HOUR, PRODUCTS, list_questions, make_morning
+from tests.simulation.test_fail_nth_question import find_objections
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import PROJECT, Happening, Shop
 from tests.unit.serve.parts_of_tests import Site
@@ -44,14 +44,14 @@ NIL = b"*-1\r\n"  # what EXEC answers where it has done nothing
 WAYS: dict[str, str | bytes] = {**{way: way for way in CUTS}, **ERRORS, "nothing done": NIL}
 ASKED = [
     question
-    for question in questions()
+    for question in list_questions()
     if question.name in ("visitors", "popular by visitors", "by name", "views by category", "several")
 ]
 TIMEOUT_SECONDS = 0.15
 EVERY_TENTH = 10  # of the calls that fail by a time-out
 
 
-def through(proxy: Proxy, url: str) -> str:
+def replace_port(proxy: Proxy, url: str) -> str:
     """The same URL, with the proxy's port."""
     parts = urlsplit(url)
     return url.replace(f":{parts.port}", f":{proxy.port}")
@@ -59,8 +59,8 @@ def through(proxy: Proxy, url: str) -> str:
 
 @pytest.fixture
 async def behind(valkey_server: Running[Valkey]) -> AsyncIterator[Proxy]:
-    async with redis_proxy(valkey_server.server.port) as found:
-        yield found
+    async with make_redis_proxy(valkey_server.server.port) as new_proxy:
+        yield new_proxy
 
 
 class Place:
@@ -69,7 +69,7 @@ class Place:
     def __init__(self, valkey: Running[Valkey], behind: Proxy) -> None:
         flush(valkey)
         settings = store_settings(valkey)
-        store, url = RedisStore(settings), SecretStr(through(behind, settings.url.get_secret_value()))
+        store, url = RedisStore(settings), SecretStr(replace_port(behind, settings.url.get_secret_value()))
         self.behind = behind
         self.reader = RedisReader(StoreSettings(url=url, shards=1, timeout_seconds=TIMEOUT_SECONDS))
         self.shop = Shop(catalog=Catalog(PRODUCTS), store=store, reader=self.reader)
@@ -80,7 +80,7 @@ class Place:
 
     def begin(self, plan: Plan) -> None:
         """Something has been counted since; the next call is the first."""
-        happened = morning(self.shop.clock.at_ms, len(self.events) % 7)
+        happened = make_morning(self.shop.clock.at_ms, len(self.events) % 7)
         self.events += happened
         self.shop.take(happened)
         self.shop.engine.touch(None)
@@ -93,10 +93,13 @@ class Place:
             for _ in range(4):
                 answer = await question.ask(self.site)
                 if answer.status == 200:
-                    told, true = question.told(answer.json), question.truth(self.events, self.shop.clock.at_ms)
-                    wrong += [] if told == true else [f"{question.name}: {told} instead of {true}"]
+                    actual, true = (
+                        question.read_numbers(answer.json),
+                        question.truth(self.events, self.shop.clock.at_ms),
+                    )
+                    wrong += [] if actual == true else [f"{question.name}: {actual} instead of {true}"]
                     break
-                wrong += [f"{question.name}: {said}" for said in objections(answer)]
+                wrong += [f"{question.name}: {objection}" for objection in find_objections(answer)]
             else:
                 wrong.append(f"{question.name} is never answered")
         return wrong
@@ -108,10 +111,10 @@ async def test_any_command_of_a_question_may_fail_once(valkey_server: Running[Va
     for _ in range(2):  # the first one reads what is kept afterwards
         place.begin(Plan())
         assert await place.ask() == []
-    names = [name_of(call) for call in behind.plan.calls]
+    names = [read_command_name(call) for call in behind.plan.calls]
     assert {b"MULTI", b"HGETALL", b"FCALL_RO", b"PFCOUNT", b"SMEMBERS", b"EXEC"} <= set(names)
     for n in _hit(way, names):
-        place.begin(Plan(n, WAYS[way], is_exec if WAYS[way] == NIL else lambda call: True, discarded))
+        place.begin(Plan(n, WAYS[way], is_exec if WAYS[way] == NIL else lambda call: True, discard_if_exec))
         wrong = await place.ask()
         assert not wrong, f"call {n}, {names[n - 1].decode()}: {way}:\n" + "\n".join(wrong[:20])
     await place.reader.close()
@@ -125,10 +128,10 @@ def _hit(way: str, names: list[bytes]) -> list[int]:
 
 
 def is_exec(call: bytes) -> bool:
-    return name_of(call) == b"EXEC"
+    return read_command_name(call) == b"EXEC"
 
 
-def discarded(call: bytes) -> bytes:
+def discard_if_exec(call: bytes) -> bytes:
     """What becomes of a transaction whose EXEC the server refuses."""
     return b"*1\r\n$7\r\nDISCARD\r\n" if is_exec(call) else b""
 
@@ -139,7 +142,7 @@ async def test_any_command_of_the_limiter_may_fail_once(
 ) -> None:
     """Two keys, of which one has used much more: neither is ever told the other's count."""
     flush(valkey_server)
-    url = through(behind, valkey_server.server.make_url("rta-limiter"))
+    url = replace_port(behind, valkey_server.server.make_url("rta-limiter"))
     for n in range(1, 6):
         now, counter = [1_000_000_000.0 + n * 60], make_redis_counter(make_async_pool(url, REDIS_SECONDS, 3_600))
         limits = RateLimits(LimitSettings(collect_events_per_minute=1_000), counter, lambda now=now: now[0])  # type: ignore[misc]  # a default

@@ -25,7 +25,7 @@ from rtaplatform.stream.kafka.config import make_producer_config
 from rtaplatform.stream.kafka.control_log import ControlLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, is_note
-from tests.integration.chaos import Stack, until
+from tests.integration.chaos import Stack, wait_until
 from tests.integration.servers import TESTER
 
 TOPIC = "rta.events.web"
@@ -41,7 +41,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     running.stop()
 
 
-def generations(stack: Stack) -> list[str]:
+def list_generations(stack: Stack) -> list[str]:
     store = RedisStore(stack.store_settings)
     try:
         states = [store.read_state(shard) for shard in range(stack.shards)]
@@ -50,13 +50,13 @@ def generations(stack: Stack) -> list[str]:
     return [state.generation for state in states if state]
 
 
-def begun(stack: Stack, shard: int | None = None, *, keep_old_hours: int = KEEP_OLD_HOURS) -> RebuildRun:
+def start_rebuild(stack: Stack, shard: int | None = None, *, keep_old_hours: int = KEEP_OLD_HOURS) -> RebuildRun:
     kafka, store, worker = stack.kafka_settings, stack.store_settings, WorkerSettings()
     return RebuildRun(kafka, store, shard, worker=worker, keep_old_hours=keep_old_hours)
 
 
 def rebuild(stack: Stack, *, keep_old_hours: int = KEEP_OLD_HOURS) -> dict[str, object]:
-    running = begun(stack, keep_old_hours=keep_old_hours)
+    running = start_rebuild(stack, keep_old_hours=keep_old_hours)
     try:
         running.check(partial=False)
         while running.step():
@@ -74,7 +74,7 @@ def send(stack: Stack, count: int, prefix: str) -> None:
     assert producer.flush(20) == 0
 
 
-def dead_letters(stack: Stack) -> int:
+def count_dead_letters(stack: Stack) -> int:
     """How many dead letters were ever written, overwritten ones too."""
     broker = Broker(stack.kafka_settings)
     count = broker.describe_topics(["rta.dead-letters"])["rta.dead-letters"][1]
@@ -84,7 +84,7 @@ def dead_letters(stack: Stack) -> int:
 
 def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(stack: Stack) -> None:
     rng = Random(23)
-    before = generations(stack)
+    before = list_generations(stack)
     workers = [stack.spawn("worker"), stack.spawn("worker")]
     shares = ("--late", "0.03", "--duplicates", "0.02", "--malformed", "0.01", *ONE_REPORT)
     visitors = stack.spawn("simulate", "--rate", "1200", "--duration", "40s", *shares)
@@ -102,39 +102,39 @@ def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(sta
             number = rng.randrange(2)
             stack.kill(workers[number])
             workers[number] = stack.spawn("worker")
-    until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
+    wait_until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
     log = (stack.folder / "rebuild.log").read_text()
     assert rebuilder.returncode == 0, log[-2_000:]
     assert kills
-    assert not set(before) & set(generations(stack)), log[-2_000:]
+    assert not set(before) & set(list_generations(stack)), log[-2_000:]
     stack.drain()
     wrong = stack.check()
     assert not wrong, f"{len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
-def without_traces_of_batches(held: Totals) -> Totals:
+def without_traces_of_batches(totals: Totals) -> Totals:
     """Leave out seats, counts of changes, notes, and what fell to 0: they depend on a worker's batches and order."""
     cells = {
         cell: {name: n for name, n in fields.items() if n and not name.startswith(SEATS_PREFIX)}
-        for cell, fields in held.cells.items()
+        for cell, fields in totals.cells.items()
     }
-    return replace(held, cells=cells, counts={name: n for name, n in held.counts.items() if not is_note(name)})
+    return replace(totals, cells=cells, counts={name: n for name, n in totals.counts.items() if not is_note(name)})
 
 
 def test_at_rest_it_brings_the_same_and_writes_no_dead_letter_again(stack: Stack) -> None:
     sent = stack.spawn(
         "simulate", "--rate", "0", "--events", "20000", "--malformed", "0.02", "--duplicates", "0.05", *ONE_REPORT
     )
-    until(lambda: sent.poll() is not None, "the visitors' end", 60)
+    wait_until(lambda: sent.poll() is not None, "the visitors' end", 60)
     stack.spawn("worker")
     stack.drain()
-    live, written, before = stack.held(), dead_letters(stack), generations(stack)
+    live, written, before = stack.read_totals(), count_dead_letters(stack), list_generations(stack)
     assert live.dead
     summary = rebuild(stack)
     assert summary["records"] == 20_000
-    assert set(generations(stack)).isdisjoint(before)
-    assert without_traces_of_batches(stack.held()) == without_traces_of_batches(live)
-    assert dead_letters(stack) == written
+    assert set(list_generations(stack)).isdisjoint(before)
+    assert without_traces_of_batches(stack.read_totals()) == without_traces_of_batches(live)
+    assert count_dead_letters(stack) == written
     send(stack, 10, "after")
     stack.drain()
     assert stack.check() == []
@@ -145,13 +145,13 @@ def test_a_torn_shard_is_whole_again(stack: Stack) -> None:
     send(stack, 300, "a")
     stack.drain()
     with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
-        for shard, generation in enumerate(generations(stack)):
+        for shard, generation in enumerate(list_generations(stack)):
             tester.set(f"{redis_keys.make_generation_prefix(shard, generation)}inflight", "half of a batch")
     send(stack, 200, "b")
     rebuild(stack)
     stack.drain()
     assert stack.check() == []
-    assert stack.held().counts["demo|applied"] == 500
+    assert stack.read_totals().counts["demo|applied"] == 500
 
 
 def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
@@ -170,7 +170,7 @@ def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
 def test_a_server_that_goes_away_meanwhile_is_waited_for(stack: Stack) -> None:
     send(stack, 300, "a")
     for server in (stack.valkey, stack.kafka):
-        running = begun(stack)
+        running = start_rebuild(stack)
         running.check(partial=False)
         server.kill()
         assert running.step()
@@ -186,7 +186,7 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
     stack.spawn("worker")
     send(stack, 50, "a")
     stack.drain()
-    before = generations(stack)
+    before = list_generations(stack)
     rebuild(stack)
     store = RedisStore(stack.store_settings)
     cleaner = Cleaner(RedisGenerations(store, stack.shards), stack.shards)
@@ -200,11 +200,11 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
             )
 
         assert cleaner.run_steps(100) == 0
-        kept = left()
-        assert kept
+        keys_left = left()
+        assert keys_left
         for shard, name in enumerate(before):
             tester.hset(redis_keys.make_retired_key(shard), name, 0)
-        assert cleaner.run_steps(100) + cleaner.run_steps(100) == kept
+        assert cleaner.run_steps(100) + cleaner.run_steps(100) == keys_left
         assert left() == 0
         assert not any(tester.exists(redis_keys.make_retired_key(shard)) for shard in range(stack.shards))
     store.close()
@@ -219,33 +219,33 @@ def test_the_totals_before_are_kept_as_long_as_it_is_told(stack: Stack, hours: i
     stack.drain()
     counting.terminate()
     counting.wait(20)
-    before = generations(stack)
+    before = list_generations(stack)
     rebuilder = stack.spawn("rebuild", "--keep-old", str(hours))
-    until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
-    said = (stack.folder / "rebuild.log").read_text()
-    assert rebuilder.returncode == 0, said
+    wait_until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
+    log_text = (stack.folder / "rebuild.log").read_text()
+    assert rebuilder.returncode == 0, log_text
     with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         now = tester.time()[0]
         for shard, name in enumerate(before):
-            left = list(tester.scan_iter(f"{redis_keys.make_generation_prefix(shard, name)}*"))
+            keys_left = list(tester.scan_iter(f"{redis_keys.make_generation_prefix(shard, name)}*"))
             until_s = [int(at) for at in tester.hgetall(redis_keys.make_retired_key(shard)).values()]
             if hours:
-                assert left, said
+                assert keys_left, log_text
                 assert [0 < at - now <= hours * 3_600 for at in until_s] == [True]
             else:
-                assert (left, until_s) == ([], []), said
+                assert (keys_left, until_s) == ([], []), log_text
     words = f"are kept for {hours} hours" if hours else "are dropped"
-    assert f"The totals before {words}." in said
+    assert f"The totals before {words}." in log_text
     assert stack.check() == []
 
 
 def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
     send(stack, 100, "a")
-    running = begun(stack, 0)
+    running = start_rebuild(stack, 0)
     running.check(partial=False)
     running.step()
     running.close()
-    again = begun(stack, 0)
+    again = start_rebuild(stack, 0)
     assert "unfinished" in again.check(partial=False)[0]
     while again.step():
         pass
@@ -260,23 +260,23 @@ def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
 
 def test_it_says_what_it_cannot_do(stack: Stack) -> None:
     with pytest.raises(SetupError, match="no shard 9"):
-        begun(stack, 9)
+        start_rebuild(stack, 9)
     with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         tester.hset(redis_keys.make_shard_key(0), "schema", "0")
-        assert "schema 0" in refusal(stack)
+        assert "schema 0" in find_refusal(stack)
         tester.hset(redis_keys.make_shard_key(0), "schema", "1")
-        manifest = f"{redis_keys.make_generation_prefix(0, generations(stack)[0])}manifest"
+        manifest = f"{redis_keys.make_generation_prefix(0, list_generations(stack)[0])}manifest"
         topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
         tester.hset(manifest, f"topic:{TOPIC}", "another")
-        assert "was re-created" in refusal(stack)
+        assert "was re-created" in find_refusal(stack)
         tester.hset(manifest, f"topic:{TOPIC}", topic_id)
         tester.config_set("maxmemory", int(tester.info("memory")["used_memory"] * 1.05))
-        assert "maxmemory" in refusal(stack)
+        assert "maxmemory" in find_refusal(stack)
         tester.config_set("maxmemory", 0)
 
 
-def refusal(stack: Stack) -> str:
-    running = begun(stack)
+def find_refusal(stack: Stack) -> str:
+    running = start_rebuild(stack)
     try:
         running.check(partial=False)
     except SetupError as error:

@@ -30,17 +30,17 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def reconcile(stack: Stack, *options: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "rtaplatform.cli.main", "reconcile", "--json", *options],
-        env=stack.environment(),
+        env=stack.make_environment(),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    assert done.stdout, done.stderr[-3_000:]
-    of: dict[str, Any] = json.loads(done.stdout)["projects"][0]
-    return done.returncode, of
+    assert process.stdout, process.stderr[-3_000:]
+    of: dict[str, Any] = json.loads(process.stdout)["projects"][0]
+    return process.returncode, of
 
 
 def metrics(of: dict[str, Any]) -> dict[str, float]:
@@ -117,7 +117,7 @@ def test_a_total_that_was_changed_by_hand_is_found(stack: Stack) -> None:
 def test_wrong_usage_and_servers_that_are_away(stack: Stack) -> None:
     for options, code in ((("--project", "nobody"), 2), (("--from", "soon"), 2), (("--kafka", "127.0.0.1:1"), 3)):
         command = [sys.executable, "-m", "rtaplatform.cli.main", "reconcile", *options]
-        done = subprocess.run(
-            command, env=stack.environment(), capture_output=True, text=True, timeout=120, check=False
+        process = subprocess.run(
+            command, env=stack.make_environment(), capture_output=True, text=True, timeout=120, check=False
         )
-        assert done.returncode == code, done.stderr
+        assert process.returncode == code, process.stderr

@@ -25,9 +25,9 @@ from rtaplatform.settings import LimitSettings, StoreSettings
 from rtaplatform.store.redis.connections import make_async_pool
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.integration.chaos import until
+from tests.integration.chaos import wait_until
 from tests.integration.relay import Relay
-from tests.integration.servers import TESTER, Running, flush, started
+from tests.integration.servers import TESTER, Running, flush, start_server
 
 SECONDS_MAX = 10.0
 LIMIT = 1_000_000
@@ -43,14 +43,14 @@ class Pair:
     new: Running[Valkey]
     relay: Relay
 
-    def url(self, user: str = "rta") -> str:
+    def make_url(self, user: str = "rta") -> str:
         """Through the relay. The two servers know the same passwords."""
         return self.old.server.make_url(user).replace(
             f"{LOOPBACK}:{self.old.server.port}", f"{LOOPBACK}:{self.relay.port}"
         )
 
-    def settings(self) -> StoreSettings:
-        return StoreSettings(url=SecretStr(self.url()), loader_url=SecretStr(self.url("rta-loader")))
+    def make_settings(self) -> StoreSettings:
+        return StoreSettings(url=SecretStr(self.make_url()), loader_url=SecretStr(self.make_url("rta-loader")))
 
     def demote_old(self) -> None:
         with redis.Redis.from_url(self.old.server.make_url(TESTER)) as tester:
@@ -58,7 +58,7 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running[Valkey], Running[Valkey]]]:
+def valkeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running[Valkey], Running[Valkey]]]:
     folder = tmp_path_factory.mktemp("pair")
     ports = keep_ports(folder / "ports.json", ["old", "new"])
     running = []
@@ -67,15 +67,15 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running[Val
         for user in ("rta", "rta-loader", "rta-limiter", "rta-keeper", TESTER):
             (folder / name / f"{user}.password").write_text(f"password-of-{user}")
         server = Valkey(folder / name, ports[name], extra_users={TESTER: "~* &* +@all"})
-        running.append(started(server, folder / name))
+        running.append(start_server(server, folder / name))
     yield running[0], running[1]
-    for one in running:
-        one.stop()
+    for valkey in running:
+        valkey.stop()
 
 
 @pytest.fixture
-def pair(both: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
-    for running, generation in zip(both, ("old", "new"), strict=True):
+def pair(valkeys: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
+    for running, generation in zip(valkeys, ("old", "new"), strict=True):
         with redis.Redis.from_url(running.server.make_url(TESTER)) as tester:
             tester.replicaof("NO", "ONE")
         flush(running)
@@ -84,29 +84,29 @@ def pair(both: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
         store.begin(0, expected="", generation=generation, topics={"t": "t-1"}, starts={PartitionId("t-1", 0): 0})
         store.set_projects([PROJECT])
         store.close()
-    relay = Relay(both[0].server.port)
-    yield Pair(*both, relay)
+    relay = Relay(valkeys[0].server.port)
+    yield Pair(*valkeys, relay)
     relay.close()
 
 
-def counter(url: str) -> Counter:
+def make_counter(url: str) -> Counter:
     return make_redis_counter(make_async_pool(url, REDIS_SECONDS, 4))
 
 
-async def all_follow(pair: Pair, store: RedisStore, reader: RedisReader, limits: RateLimits) -> bool:
+async def are_all_following(pair: Pair, store: RedisStore, reader: RedisReader, limits: RateLimits) -> bool:
     """Workers' side, questions, and limits, each with one more call."""
     await limits.take(COLLECT, "key_1", PORTION)
     state = store.read_state(0)
-    asked = (await reader.read("demo", [])).generation
+    generation = (await reader.read("demo", [])).generation
     with redis.Redis.from_url(pair.new.server.make_url(TESTER)) as tester:
         is_counted = next(tester.scan_iter("rta-limit*"), None) is not None
-    return state is not None and (state.generation, asked, is_counted) == ("new", "new", True)
+    return state is not None and (state.generation, generation, is_counted) == ("new", "new", True)
 
 
 @pytest.mark.parametrize("fault", ["demoted", "detached"])
 async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pair, fault: str) -> None:
-    store, reader = RedisStore(pair.settings()), RedisReader(pair.settings())
-    limits = RateLimits(LimitSettings(collect_events_per_minute=LIMIT), counter(pair.url("rta-limiter")))
+    store, reader = RedisStore(pair.make_settings()), RedisReader(pair.make_settings())
+    limits = RateLimits(LimitSettings(collect_events_per_minute=LIMIT), make_counter(pair.make_url("rta-limiter")))
     assert (await reader.read("demo", [])).generation == "old"
     store.check_writes()
     notifications = reader.follow_notifications()
@@ -118,7 +118,7 @@ async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pa
             store.check_writes()
     pair.relay.target = pair.new.server.port
     deadline = time.monotonic() + SECONDS_MAX
-    while not await all_follow(pair, store, reader, limits):
+    while not await are_all_following(pair, store, reader, limits):
         assert time.monotonic() < deadline, "not all of them have followed"
         await asyncio.sleep(0.2)
     store.check_writes()
@@ -128,7 +128,7 @@ async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pa
 
 
 async def test_ready_tells_of_a_server_that_takes_no_writes(pair: Pair) -> None:
-    store = RedisStore(pair.settings())
+    store = RedisStore(pair.make_settings())
 
     async def check() -> None:
         await asyncio.to_thread(store.check_writes)
@@ -146,7 +146,7 @@ async def test_ready_tells_of_a_server_that_takes_no_writes(pair: Pair) -> None:
 
 
 def test_a_connection_is_kept_while_it_is_young_and_renewed_when_it_is_old(pair: Pair) -> None:
-    settings = pair.settings().model_copy(update={"connection_seconds_max": 0.3})
+    settings = pair.make_settings().model_copy(update={"connection_seconds_max": 0.3})
     store = RedisStore(settings)
     for _ in range(20):
         store.check_writes()
@@ -156,5 +156,5 @@ def test_a_connection_is_kept_while_it_is_young_and_renewed_when_it_is_old(pair:
         store.check_writes()
         return pair.relay.opened > 1
 
-    until(is_renewed, "a new connection", 5)
+    wait_until(is_renewed, "a new connection", 5)
     store.close()

@@ -48,8 +48,8 @@ class Up:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
             )
         # A ready file that a killed instance left is there until the new one has begun.
-        until(lambda: self.is_ready() or self.ended(), READY_SECONDS_MAX)
-        assert not self.ended(), self.output.read_text()
+        wait_until(lambda: self.is_ready() or self.has_ended(), READY_SECONDS_MAX)
+        assert not self.has_ended(), self.output.read_text()
 
     def is_ready(self) -> bool:
         running = read_running(self.data_dir)
@@ -60,19 +60,19 @@ class Up:
             and (self.ready_file.exists() and "simulate" in running.children)
         )
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
-    def ready(self) -> dict[str, Any]:
+    def read_ready_file(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(self.ready_file.read_text())
         return content
 
-    def running(self) -> RunningInstance:
+    def read_running(self) -> RunningInstance:
         running = read_running(self.data_dir)
         assert running is not None
         return running
 
-    def family(self) -> list[psutil.Process]:
+    def list_family(self) -> list[psutil.Process]:
         assert self.process is not None
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -91,34 +91,34 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     instance = Up(folder / "data dir", folder / "ready.json", folder / "output.txt")
     instance.start()
     yield instance
-    if not instance.ended():
+    if not instance.has_ended():
         instance.stop()
 
 
 def test_the_ready_file_is_private_and_complete(up: Up) -> None:
     assert stat.S_IMODE(up.ready_file.stat().st_mode) == 0o600
-    ready = up.ready()
+    ready = up.read_ready_file()
     assert ready.keys() == {"url", "project", "write_key", "read_key", "admin_key", "kafka", "redis", "postgres"}
     assert ready["project"] == "demo"
-    assert set(up.running().children) - {"kafka-classes"} == CHILDREN
+    assert set(up.read_running().children) - {"kafka-classes"} == CHILDREN
 
 
 def test_no_secret_is_on_a_command_line(up: Up) -> None:
-    lines = [" ".join(process.cmdline()) for process in up.family()]
-    secrets = {name: up.ready()[name] for name in ("write_key", "read_key", "admin_key")}
+    lines = [" ".join(process.cmdline()) for process in up.list_family()]
+    secrets = {name: up.read_ready_file()[name] for name in ("write_key", "read_key", "admin_key")}
     secrets |= {str(path.relative_to(up.data_dir)): path.read_text() for path in up.data_dir.rglob("*.password")}
     assert secrets.keys() > {"postgres/rta.password", "valkey/rta.password", "valkey/rta-keeper.password"}
     assert not [name for name, secret in secrets.items() for line in lines if secret in line]
 
 
 def test_each_process_has_its_own_secrets_and_no_others(up: Up) -> None:
-    ours = {name: pid for name, pid in up.running().children.items() if name.partition("-")[0] in NEEDED}
+    ours = {name: pid for name, pid in up.read_running().children.items() if name.partition("-")[0] in NEEDED}
     assert {name.partition("-")[0] for name in ours} == NEEDED.keys() - {"migrate"}
     secrets = list_secret_variables() | {"RTA_KAFKA_BOOTSTRAP_SERVERS"}
-    for name, pid in up.running().children.items():
+    for name, pid in up.read_running().children.items():
         words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-        found = {word.partition("=")[0] for word in words if word} & secrets
-        assert found <= NEEDED.get(name.partition("-")[0], frozenset()), name
+        names = {word.partition("=")[0] for word in words if word} & secrets
+        assert names <= NEEDED.get(name.partition("-")[0], frozenset()), name
     worker = Path(f"/proc/{ours['worker-1']}/environ").read_text()
     assert "RTA_REDIS_LOADER_URL" in worker
     assert "postgres" not in worker
@@ -133,18 +133,20 @@ def test_nothing_of_the_data_directory_is_open_to_others(up: Up) -> None:
 
 
 def test_all_listen_on_loopback_only(up: Up) -> None:
-    listening = [c.laddr.ip for process in up.family() for c in process.net_connections("inet") if c.status == "LISTEN"]
+    listening = [
+        c.laddr.ip for process in up.list_family() for c in process.net_connections("inet") if c.status == "LISTEN"
+    ]
     assert listening
     assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
 @pytest.mark.parametrize("name", sorted(CHILDREN))
 def test_a_child_that_is_killed_is_started_again(up: Up, name: str) -> None:
-    before = up.running().children[name]
+    before = up.read_running().children[name]
     os.kill(before, signal.SIGKILL)
-    until(lambda: up.running().children.get(name, before) != before, 20)
+    wait_until(lambda: up.read_running().children.get(name, before) != before, 20)
     assert f"{name} ended (signal 9); starting it again" in up.output.read_text()
-    until(lambda: answers(up, name), 30)
+    wait_until(lambda: answers(up, name), 30)
 
 
 def test_a_second_start_on_the_same_directory_says_where_the_first_runs(up: Up) -> None:
@@ -157,34 +159,34 @@ def test_a_second_start_on_the_same_directory_says_where_the_first_runs(up: Up) 
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )
     assert second.returncode == 5
-    assert up.ready()["url"] in second.stderr
+    assert up.read_ready_file()["url"] in second.stderr
 
 
 def test_no_child_outlives_a_supervisor_that_is_killed_and_the_next_goes_on(up: Up) -> None:
-    before, family = up.ready(), up.family()
-    until(lambda: takes_connections(before["postgres"]), 30)  # it may still recover from what was done to it above
+    before, family = up.read_ready_file(), up.list_family()
+    wait_until(lambda: takes_connections(before["postgres"]), 30)  # it may still recover from what was done to it above
     remember(before)
     assert len(family) > len(CHILDREN)  # PostgreSQL's own processes, and the stand-ins' children
     up.stop(signal.SIGKILL)
-    until(lambda: not [process for process in family if lives(process)], 20)
+    wait_until(lambda: not [process for process in family if lives(process)], 20)
     assert read_running(up.data_dir) is None
     up.start()
-    assert up.ready() == before  # the same keys, passwords and ports
-    assert remembered(up.ready())
+    assert up.read_ready_file() == before  # the same keys, passwords and ports
+    assert has_remembered(up.read_ready_file())
 
 
 def test_ctrl_c_stops_all_in_time_and_the_next_start_goes_on(up: Up) -> None:
-    before, family = up.ready(), up.family()
+    before, family = up.read_ready_file(), up.list_family()
     assert up.stop(signal.SIGINT) < STOP_SECONDS_MAX
     assert not up.ready_file.exists()
     assert not [process for process in family if lives(process)]
     up.start()
-    assert up.ready() == before
-    assert remembered(up.ready())
+    assert up.read_ready_file() == before
+    assert has_remembered(up.read_ready_file())
 
 
 def test_a_port_that_is_taken_meanwhile_is_replaced(up: Up) -> None:
-    before = up.ready()
+    before = up.read_ready_file()
     up.stop()
     port = int(before["kafka"].rpartition(":")[2])
     with socket.socket() as taken:
@@ -192,11 +194,11 @@ def test_a_port_that_is_taken_meanwhile_is_replaced(up: Up) -> None:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         up.start()
-    assert up.ready()["kafka"] != before["kafka"]
-    assert up.ready()["redis"] == before["redis"]
+    assert up.read_ready_file()["kafka"] != before["kafka"]
+    assert up.read_ready_file()["redis"] == before["redis"]
 
 
-def until(condition: Callable[[], bool], seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
@@ -213,19 +215,19 @@ def lives(process: psutil.Process) -> bool:
 
 def answers(up: Up, name: str) -> bool:
     """Whether what the child serves can be reached again; children without a port answer by living."""
-    ready = up.ready()
+    ready = up.read_ready_file()
     addresses = {"kafka": ready["kafka"], "api": ready["url"], "valkey": ready["redis"], "postgres": ready["postgres"]}
     if name not in addresses:
-        return psutil.pid_exists(up.running().children[name])
+        return psutil.pid_exists(up.read_running().children[name])
     port = int(addresses[name].rstrip("/0").rpartition(":")[2].partition("/")[0]) if name != "valkey" else None
     try:
-        with socket.create_connection(("127.0.0.1", port or valkey_port(ready)), timeout=1):
+        with socket.create_connection(("127.0.0.1", port or read_valkey_port(ready)), timeout=1):
             return True
     except OSError:
         return False
 
 
-def valkey_port(ready: dict[str, Any]) -> int:
+def read_valkey_port(ready: dict[str, Any]) -> int:
     return int(ready["redis"].rpartition(":")[2].partition("/")[0])
 
 
@@ -245,7 +247,7 @@ def takes_connections(url: str) -> bool:
     return True
 
 
-def remembered(ready: dict[str, Any]) -> bool:
+def has_remembered(ready: dict[str, Any]) -> bool:
     with redis.Redis.from_url(ready["redis"]) as client, psycopg.connect(ready["postgres"]) as connection:
         path = connection.execute("SHOW search_path").fetchone()
         return bool(client.get("rta:remembered") == b"1" and path == ("remembered",))

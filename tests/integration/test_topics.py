@@ -25,7 +25,7 @@ from rtaplatform.settings import TopicSettings, WorkerSettings
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import make_client_config, make_producer_config
-from tests.integration.chaos import Stack, until
+from tests.integration.chaos import Stack, wait_until
 from tests.integration.servers import TESTER
 
 TOPIC = "rta.events.web"
@@ -56,7 +56,7 @@ def send(stack: Stack, count: int, prefix: str) -> None:
     assert producer.flush(20) == 0
 
 
-def stops(stack: Stack) -> dict[str, str]:
+def read_stops(stack: Stack) -> dict[str, str]:
     store = RedisStore(stack.store_settings)
     try:
         return store.read_stops(0)
@@ -71,14 +71,14 @@ def test_a_topic_made_again_stops_until_it_is_adopted(stack: Stack) -> None:
     admin = AdminClient(make_client_config(stack.kafka_settings))
     admin.delete_topics([TOPIC])[TOPIC].result()
     time.sleep(1)
-    until(lambda: Broker(stack.kafka_settings).create_topics(TopicSettings()) == [TOPIC], "the topic, again")
+    wait_until(lambda: Broker(stack.kafka_settings).create_topics(TopicSettings()) == [TOPIC], "the topic, again")
     send(stack, 60, "second")
-    until(lambda: any("recreated" in why for why in stops(stack).values()), "the stop")
-    assert stack.held().counts["demo|applied"] == 40
+    wait_until(lambda: any("recreated" in why for why in read_stops(stack).values()), "the stop")
+    assert stack.read_totals().counts["demo|applied"] == 40
     assert adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
     stack.drain()
-    assert stack.held().counts["demo|applied"] == 100
-    until(lambda: not stops(stack), "the stop to be taken back")
+    assert stack.read_totals().counts["demo|applied"] == 100
+    wait_until(lambda: not read_stops(stack), "the stop to be taken back")
     rows = describe_topics(stack.kafka_settings, stack.store_settings)
     assert sum(len(row["gaps"]) for row in rows) == 4
 
@@ -88,21 +88,21 @@ def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(sta
     send(stack, 40, "first")
     stack.drain()
     stack.kill(worker)
-    counted = ends(stack)
+    counted = read_ends(stack)
     send(stack, 60, "second")
     kept_from = {partition: offset + 3 for partition, offset in counted.items()}
     admin = AdminClient(make_client_config(stack.kafka_settings))
     for future in admin.delete_records([TopicPartition(TOPIC, n, at) for n, at in kept_from.items()]).values():
         future.result()
     stack.spawn("worker")
-    until(lambda: sum("retention" in why for why in stops(stack).values()) == 4, "the stops")
-    assert stack.held().counts["demo|applied"] == 40
-    said = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
-    assert len(said) == 4
+    wait_until(lambda: sum("retention" in why for why in read_stops(stack).values()) == 4, "the stops")
+    assert stack.read_totals().counts["demo|applied"] == 40
+    lines = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
+    assert len(lines) == 4
     stack.drain()
-    assert stack.held().counts["demo|applied"] == 100 - 4 * 3
-    until(lambda: not stops(stack), "the stops to be taken back")
-    lost = {where: gap for row in rows_of(stack) for where, gap in row["gaps"].items()}
+    assert stack.read_totals().counts["demo|applied"] == 100 - 4 * 3
+    wait_until(lambda: not read_stops(stack), "the stops to be taken back")
+    lost = {where: gap for row in describe_partitions(stack) for where, gap in row["gaps"].items()}
     assert lost == {
         f"{TOPIC}:{n}:{at}": f"records {counted[n]} to {at - 1} had gone from the log and are not counted"
         for n, at in kept_from.items()
@@ -115,7 +115,7 @@ def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(sta
     while running.step():
         pass
     running.close()
-    assert stack.held().counts["demo|applied"] == sum(ends(stack).values()) - sum(kept_from.values())
+    assert stack.read_totals().counts["demo|applied"] == sum(read_ends(stack).values()) - sum(kept_from.values())
 
 
 def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopted(stack: Stack) -> None:
@@ -123,7 +123,7 @@ def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopte
     send(stack, 40, "first")
     stack.drain()
     stack.kill(worker)
-    counted = ends(stack)
+    counted = read_ends(stack)
     with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         ledger = next(tester.scan_iter("rta:{s00}:*:ledger"))
         place = next(name for name in tester.hkeys(ledger) if name.endswith(b":0"))
@@ -131,15 +131,15 @@ def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopte
         tester.hset(ledger, place, structs.replace(row, last_hash="0" * 16).to_text())
     send(stack, 60, "second")
     stack.spawn("worker")
-    until(lambda: any("another log" in why for why in stops(stack).values()), "the stop")
-    said = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
-    assert said == [
+    wait_until(lambda: any("another log" in why for why in read_stops(stack).values()), "the stop")
+    lines = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
+    assert lines == [
         f"shard 0, {TOPIC}:0:{counted[0]}: record {counted[0] - 1} is not the one that was counted: of this log only "
         "what follows is counted"
     ]
     stack.drain()
-    assert stack.held().counts["demo|applied"] == 100
-    until(lambda: not stops(stack), "the stop to be taken back")
+    assert stack.read_totals().counts["demo|applied"] == 100
+    wait_until(lambda: not read_stops(stack), "the stop to be taken back")
     assert adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC) == [
         f"{TOPIC}: nothing stands in the way, nothing was changed"
     ]
@@ -151,22 +151,22 @@ def test_partitions_that_are_added_are_counted_and_repeats_found_in_them(stack: 
     stack.drain()
     admin = AdminClient(make_client_config(stack.kafka_settings))
     admin.create_partitions([NewPartitions(TOPIC, 8)])[TOPIC].result()
-    until(lambda: len(ends(stack)) == 8, "the new partitions")
+    wait_until(lambda: len(read_ends(stack)) == 8, "the new partitions")
     send(stack, 300, "both")  # the first 200 have been there, most of them in another partition
-    until(lambda: sum(ends(stack).values()) == 500, "all records")
+    wait_until(lambda: sum(read_ends(stack).values()) == 500, "all records")
     stack.drain()
-    assert min(list(ends(stack).values())[4:]) > 0, "the new ones have records"
+    assert min(list(read_ends(stack).values())[4:]) > 0, "the new ones have records"
     assert not stack.check()
-    counts = stack.held().counts
+    counts = stack.read_totals().counts
     assert (counts["demo|applied"], counts["demo|duplicate"]) == (300, 200)
 
 
-def ends(stack: Stack) -> dict[int, int]:
+def read_ends(stack: Stack) -> dict[int, int]:
     """Partition of the topic → the offset that comes next."""
-    return {int(row["partition"].rpartition(":")[2]): row["ends"] for row in rows_of(stack)}
+    return {int(row["partition"].rpartition(":")[2]): row["ends"] for row in describe_partitions(stack)}
 
 
-def rows_of(stack: Stack) -> list[dict[str, Any]]:
+def describe_partitions(stack: Stack) -> list[dict[str, Any]]:
     rows = describe_topics(stack.kafka_settings, stack.store_settings)
     return [row for row in rows if row["partition"].startswith(f"{TOPIC}:")]
 

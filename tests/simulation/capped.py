@@ -30,14 +30,14 @@ FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, property_v
 WEB = Partition("rta.events.web", 0)
 
 
-def seats_of(caps: Caps) -> OracleSeats:
+def make_seats(caps: Caps) -> OracleSeats:
     return OracleSeats(caps.combinations, caps.products, caps.products_of_minute, caps.sales, caps.property_values)
 
 
 class CappedWorld(World):
     """A shop of 12 products, whose buckets hold fewer; and names of events that flood them."""
 
-    seats = seats_of(FEW)
+    seats = make_seats(FEW)
 
     def __init__(self, seed: int, *, home: Callable[[int], Home] | None = None, **more: Any) -> None:
         super().__init__(seed, home=home or (lambda shards: MemoryHome(shards, FEW)), **more)
@@ -73,7 +73,7 @@ class LargeShop:
     views_in_event: int = 1
     begin_ms: int = START_MS // 86_400_000 * 86_400_000  # an hour after midnight in Berlin, in winter
 
-    def records(self, seed: int) -> Iterator[tuple[int, bytes]]:
+    def draw_records(self, seed: int) -> Iterator[tuple[int, bytes]]:
         """Times and records. The events are some seconds apart, so that they fill minutes, hours and the day."""
         chance, number = Random(seed), 0
 
@@ -84,7 +84,7 @@ class LargeShop:
             return at_ms, record(f"m-{number}", at_ms, f"v-{number % 5_000}", **fields)
 
         for n in range(0, self.products, self.views_in_event):
-            yield next_one(**viewed(range(n, min(n + self.views_in_event, self.products))))
+            yield next_one(**make_view(range(n, min(n + self.views_in_event, self.products))))
             if n % 50 == 0:
                 bought = [{"product_id": f"p-{chance.randint(0, n)}", "price": 2.5} for _ in range(2)]
                 yield next_one(event="Order Completed", properties={"order_id": f"o-{n}", "products": bought})
@@ -98,7 +98,7 @@ class LargeShop:
                 yield next_one(type="page")
 
 
-def viewed(products: range) -> dict[str, Any]:
+def make_view(products: range) -> dict[str, Any]:
     """An event that views these products."""
     if len(products) == 1:
         return {"event": "Product Viewed", "properties": {"product_id": f"p-{products[0]}"}}
@@ -108,7 +108,7 @@ def viewed(products: range) -> dict[str, Any]:
 def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
     """Fill the log, count it by a worker, and return what the oracle says of it."""
     broker = MemoryBroker({"rta.events.web": 1})
-    for at_ms, value in shop.records(seed):
+    for at_ms, value in shop.draw_records(seed):
         broker.append(WEB, at_ms, b"k", value)
     home.store.begin(
         0, expected="", generation="g1", topics=dict(broker.ids), starts={PartitionId(broker.ids[WEB.topic], 0): 0}
@@ -120,14 +120,14 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
     while not (worker.is_settled and worker.positions.find_next_read_offset(WEB) == len(broker.records[WEB])):
         worker.turn()
         assert not worker.positions.stops
-    return recounted(broker)
+    return recount_log(broker)
 
 
-def recounted(broker: MemoryBroker) -> Truth:
+def recount_log(broker: MemoryBroker) -> Truth:
     from rtaplatform.simulate.oracle.oracle import recount
 
-    kept = (ConsumedRecord(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in broker.records[WEB])
-    return recount(kept, projects=RULES)
+    consumed_records = (ConsumedRecord(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in broker.records[WEB])
+    return recount(consumed_records, projects=RULES)
 
 
 # Planted bugs --------------------------------------------------------------------------------------------------------
@@ -152,26 +152,28 @@ class Capped(MemoryStore):
         pass
 
 
-def renamed(
+def rename_fields(
     key: CellsKey, fields: dict[str, int], is_turned_away: Callable[[str, tuple[str, ...]], bool]
 ) -> dict[str, int]:
     """With what stands for the values that are turned away."""
-    found: dict[str, int] = {}
+    renamed_fields: dict[str, int] = {}
     for name, n in fields.items():
         measure, *values = name.split(SEPARATOR)
         if values and key.rollup in BOUNDED and is_turned_away(name, tuple(values)):
             name = make_field(measure, *without_seat(key.rollup, tuple(values)))
-        found[name] = found.get(name, 0) + n
-    return found
+        renamed_fields[name] = renamed_fields.get(name, 0) + n
+    return renamed_fields
 
 
 class CapCountsFields(Capped):
     """A product takes a seat for each of its measures, and may be in with one and out with another."""
 
     def spoil(self, bucket: dict[str, int], key: CellsKey, fields: dict[str, int]) -> dict[str, int]:
-        held = sum(SEPARATOR in name for name in bucket)
-        is_full = held >= self.caps.count_seats(key.rollup, key.kind)
-        return renamed(key, fields, lambda name, _: is_full and key.rollup == PRODUCTS.name and name not in bucket)
+        seat_count = sum(SEPARATOR in name for name in bucket)
+        is_full = seat_count >= self.caps.count_seats(key.rollup, key.kind)
+        return rename_fields(
+            key, fields, lambda name, _: is_full and key.rollup == PRODUCTS.name and name not in bucket
+        )
 
 
 class FloodHidesCommerce(Capped):
@@ -181,13 +183,13 @@ class FloodHidesCommerce(Capped):
         is_full = bucket.get(f"{SEATS_PREFIX}open", 0) >= self.caps.combinations
         if not is_full or key.rollup != "activity":
             return fields
-        found: dict[str, int] = {}
+        spoilt_fields: dict[str, int] = {}
         for name, n in fields.items():
             measure, *values = name.split(SEPARATOR)
             if values and values[0] in NAMES and name not in bucket:
                 name = make_field(measure, "\x1e", *values[1:])
-            found[name] = found.get(name, 0) + n
-        return found
+            spoilt_fields[name] = spoilt_fields.get(name, 0) + n
+        return spoilt_fields
 
 
 class SeatsComeFree(Capped):
@@ -243,5 +245,5 @@ class PlantedHome(MemoryHome):
         self.store = self.generations = store
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     return CappedWorld(seed, home=lambda shards: PlantedHome(plant(shards)))

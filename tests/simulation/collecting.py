@@ -43,7 +43,7 @@ class Plan:
     way: str = ""
     calls: list[str] = field(default_factory=list)
 
-    def meets(self, name: str, ways: Sequence[str]) -> str:
+    def choose_way(self, name: str, ways: Sequence[str]) -> str:
         """Count a call; in which way it fails, "" where it does not."""
         self.calls.append(name)
         return self.way if len(self.calls) == self.n and self.way in ways else ""
@@ -66,7 +66,7 @@ class Librdkafka:
     MAKE = ("not made",)
 
     def __init__(self, config: dict[str, Any], plan: Plan, broker: Broker) -> None:
-        if plan.meets("make", self.MAKE) or plan.way == "no other one":
+        if plan.choose_way("make", self.MAKE) or plan.way == "no other one":
             plan.way = ""
             raise KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE, SECRET))
         self._config, self._plan, self._broker = config, plan, broker
@@ -74,17 +74,17 @@ class Librdkafka:
         self.waiting: list[tuple[Report, KafkaError | None, str]] = []
         self.silent: list[Report] = []
 
-    def produce(self, topic: str, **given: Any) -> None:
-        way = "fatal" if self._is_fatal else self._plan.meets("produce", self.PRODUCE)
+    def produce(self, topic: str, **message: Any) -> None:
+        way = "fatal" if self._is_fatal else self._plan.choose_way("produce", self.PRODUCE)
         self._raise(way)
-        record = CollectedRecord(topic, given["key"], given["value"], given["timestamp"], 0)
+        record = CollectedRecord(topic, message["key"], message["value"], message["timestamp"], 0)
         if way in ("", "stored, reported", "stored, silent"):
             self._broker.stored.append(record)
         if "silent" in way:
-            self.silent.append(given["on_delivery"])
+            self.silent.append(message["on_delivery"])
         else:
             error = KafkaError(KafkaError._MSG_TIMED_OUT, SECRET) if way else None
-            self.waiting.append((given["on_delivery"], error, message_id(record)))
+            self.waiting.append((message["on_delivery"], error, read_message_id(record)))
 
     def _raise(self, way: str) -> None:
         if way == "queue full":
@@ -98,7 +98,7 @@ class Librdkafka:
 
     def poll(self, _: float) -> None:
         if self.waiting:
-            self._call_back(self._plan.meets("poll", self.POLL))
+            self._call_back(self._plan.choose_way("poll", self.POLL))
         reports, self.waiting = self.waiting, []
         for report, error, id in reports:
             if error is None:
@@ -140,7 +140,7 @@ class Database:
         self._plan = plan
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
-        if self._plan.meets("look up", self.WAYS):
+        if self._plan.choose_way("look up", self.WAYS):
             raise Unavailable("postgres", SECRET)
         return work(self)
 
@@ -160,7 +160,7 @@ class Counter:
         self._plan, self._counts = plan, dict[str, int]()
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        way = self._plan.meets("incr", self.WAYS)
+        way = self._plan.choose_way("incr", self.WAYS)
         if way == "no answer":
             await asyncio.Event().wait()
         if way in ("error", "reset"):
@@ -181,7 +181,7 @@ class Site:
     """The application over these servers, and what its clients have been told."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.broker, self.made = plan, Broker(), list[Librdkafka]()
+        self.plan, self.broker, self.producers = plan, Broker(), list[Librdkafka]()
         self.now = 60_000_000.0
         self.producer = EventProducer(self._make, {}, WAIT_SECONDS - 1.0)  # which adds a second of its own
         keys = KeyCache(cast(Any, Database(plan)), CatalogSettings(url=cast(Any, "postgresql://x")), lambda: self.now)
@@ -192,17 +192,17 @@ class Site:
         self.wrong: list[str] = []
 
     def _make(self, config: dict[str, Any]) -> Any:
-        self.made.append(Librdkafka(config, self.plan, self.broker))
-        return self.made[-1]
+        self.producers.append(Librdkafka(config, self.plan, self.broker))
+        return self.producers[-1]
 
     @contextmanager
-    def _client(self) -> Iterator[httpx.AsyncClient]:
+    def _opening_client(self) -> Iterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app=cast(Any, self.app), raise_app_exceptions=False)
         yield httpx.AsyncClient(transport=transport, base_url="http://test")
 
     async def send_all(self, requests: Sequence[Sending]) -> None:
         """Each until it is answered by 200."""
-        with self._client() as client:
+        with self._opening_client() as client:
             for sending in requests:
                 for attempt in range(TRIES_MAX):
                     self.now += STEP_SECONDS
@@ -214,13 +214,13 @@ class Site:
     async def _send(self, client: httpx.AsyncClient, sending: Sending, attempt: int) -> bool:
         retry = {"X-Retry-Count": str(attempt)} if attempt else {}
         answer = await client.post(sending.path, content=sending.body, headers=sending.headers | retry)
-        for made in self.made:
-            made.end_silence()
+        for kafka in self.producers:
+            kafka.end_silence()
         if answer.status_code == 200:
             missing = sending.ids - self.broker.acknowledged
             self.wrong += [f"200 without an acknowledgement of {id}" for id in missing]
             return True
-        self.wrong += [f"{sending.path}: {said}" for said in objections(answer)]
+        self.wrong += [f"{sending.path}: {objection}" for objection in find_objections(answer)]
         return False
 
 
@@ -234,7 +234,7 @@ class Sending:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def objections(answer: httpx.Response) -> list[str]:
+def find_objections(answer: httpx.Response) -> list[str]:
     """What is wrong with an answer that is not the one hoped for."""
     document = answer.json()
     checks = {
@@ -249,35 +249,35 @@ def objections(answer: httpx.Response) -> list[str]:
     return [name for name, is_right in checks.items() if not is_right]
 
 
-def message_id(record: CollectedRecord) -> str:
+def read_message_id(record: CollectedRecord) -> str:
     return str(json.loads(record.value)["messageId"])
 
 
-def requests() -> list[Sending]:
+def make_requests() -> list[Sending]:
     """A client's morning: every way to show a key, own times and none, a clock that is wrong, a repeat, a reject."""
     basic = {"Authorization": "Basic " + base64.b64encode(b"rta_w_key:").decode()}
     bearer = {"Authorization": "Bearer rta_w_key"}
     hour_off = {"originalTimestamp": "2026-11-22T10:00:00Z", "sentAt": "2026-11-22T10:00:59Z"}
-    batch = [_event(f"b-{n}", timestamp=f"2026-11-22T10:0{n}:00Z") for n in range(3)]
+    batch = [_make_event(f"b-{n}", timestamp=f"2026-11-22T10:0{n}:00Z") for n in range(3)]
     return [
-        _single("track", _event("t-1"), bearer),
-        _batch([*batch, batch[0], {"type": "page", "messageId": "nobody"}], basic),
-        _single("page", _event("p-1", **hour_off) | {"writeKey": "rta_w_key"}, {}),
-        _batch([_event("c-1", **hour_off), _event("c-2", anonymousId="b")], bearer),
-        _single("identify", _event("i-1"), basic),
-        _batch([_event(f"d-{n}") for n in range(4)], bearer),
+        _make_single("track", _make_event("t-1"), bearer),
+        _make_batch([*batch, batch[0], {"type": "page", "messageId": "nobody"}], basic),
+        _make_single("page", _make_event("p-1", **hour_off) | {"writeKey": "rta_w_key"}, {}),
+        _make_batch([_make_event("c-1", **hour_off), _make_event("c-2", anonymousId="b")], bearer),
+        _make_single("identify", _make_event("i-1"), basic),
+        _make_batch([_make_event(f"d-{n}") for n in range(4)], bearer),
     ]  # fmt: skip
 
 
-def _event(id: str, **more: Any) -> dict[str, Any]:
+def _make_event(id: str, **more: Any) -> dict[str, Any]:
     return {"type": "track", "event": "x", "messageId": id, "anonymousId": "a", **more}
 
 
-def _single(kind: str, event: dict[str, Any], headers: dict[str, str]) -> Sending:
+def _make_single(kind: str, event: dict[str, Any], headers: dict[str, str]) -> Sending:
     body = json.dumps({**event, "type": kind}).encode()
     return Sending(f"/v1/{kind}", body, frozenset({event["messageId"]}), headers)
 
 
-def _batch(events: list[dict[str, Any]], headers: dict[str, str]) -> Sending:
+def _make_batch(events: list[dict[str, Any]], headers: dict[str, str]) -> Sending:
     ids = frozenset(event["messageId"] for event in events if "anonymousId" in event)
     return Sending("/v1/batch", json.dumps({"batch": events}).encode(), ids, headers)

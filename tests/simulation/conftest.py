@@ -10,7 +10,7 @@ POISONED = 20  # worlds in which workers end all the time
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    one = metafunc.config.getoption("--seed")
+    seed_option = metafunc.config.getoption("--seed")
     most = metafunc.config.getoption("--seeds")
     seeds = {
         "seed": most,
@@ -20,4 +20,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     }
     for name, count in seeds.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, [one] if one is not None else range(count))
+            metafunc.parametrize(name, [seed_option] if seed_option is not None else range(count))

@@ -40,7 +40,7 @@ class DamagedWorld(World):
         self.damages = 0
         super().__init__(seed, shards=(1,), **kinds)
 
-    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+    def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
         damages = [(0.2, self.recreate), (0.3, self.truncate), (0.3, self.expire)]
         return [(weight * self.often, damage) for weight, damage in damages] + [(1.0, self.operate)]
 
@@ -60,15 +60,15 @@ class DamagedWorld(World):
         partition = self.choose()
         records = list(self.broker.records.get(partition, []))
         lost = self.rng.randint(0, len(records) - self.broker.low.get(partition, 0))
-        self.all_arrives()
-        before = self.next_of(partition)
+        self.let_all_arrive()
+        before = self.find_next_offset(partition)
         self.broker.truncate(partition, lost)
-        if self.store.read_state(0).ledger.get(self.place_of(partition), "").split("|")[1:2] != ["-1"]:
+        if self.store.read_state(0).ledger.get(self.find_place(partition), "").split("|")[1:2] != ["-1"]:
             for _ in range(self.rng.choice([0, 0, 3, 20])):
                 self.arrive()
         self.damages += 1
         if before > len(records) - lost:
-            self.nothing_is_counted(partition)
+            self.check_nothing_is_counted(partition)
             self.accept(partition, records)
 
     def expire(self) -> None:
@@ -76,38 +76,38 @@ class DamagedWorld(World):
         partition = self.choose()
         records = self.broker.records.get(partition, [])
         low = self.rng.randint(self.broker.low.get(partition, 0), len(records))
-        self.all_arrives()
-        before = self.next_of(partition)
+        self.let_all_arrive()
+        before = self.find_next_offset(partition)
         self.broker.expire(partition, low)
         self.damages += 1
         if before < low:
-            self.nothing_is_counted(partition)
+            self.check_nothing_is_counted(partition)
             self.accept(partition, records)
 
     def operate(self) -> None:
         """Accept the topics that were made again."""
         state = self.store.read_state(0)
-        known = {} if state is None else state.topics
+        topic_ids = {} if state is None else state.topics
         for partition in self.broker.list_partitions():
-            place = self.place_of(partition)
-            if known.get(partition.topic, place.topic_id) != place.topic_id:
+            place = self.find_place(partition)
+            if topic_ids.get(partition.topic, place.topic_id) != place.topic_id:
                 if state.ledger.get(place):
                     self.wrong.append(f"{partition} was counted, made again, and not accepted")
                 self.accept(partition, [])
 
     def begin(self, shard: int, expected: str = "") -> None:
         super().begin(shard, expected)
-        lows = {self.place_of(p): low for p, low in self.broker.low.items()}
-        self.histories[f"g{self.begun}"] = History(since=lows)
+        lows = {self.find_place(p): low for p, low in self.broker.low.items()}
+        self.histories[f"g{self.call_count}"] = History(since=lows)
 
     # the operator ----------------------------------------------------------------------------------------------
 
     def accept(self, partition: Partition, records: list[LogRecord]) -> None:
         """Take the partition as it is; `records`: those that were there. What can't be taken is counted again."""
         self.past = []
-        state, place = self.store.read_state(0), self.place_of(partition)
+        state, place = self.store.read_state(0), self.find_place(partition)
         extent = self.log(self.broker).read_extents([partition])[partition]
-        adoption = adopt(partition, extent, state, self.hashes(partition))
+        adoption = adopt(partition, extent, state, self.hash_records(partition))
         if adoption is None:
             self.begin_again(0)
         else:
@@ -122,7 +122,7 @@ class DamagedWorld(World):
             )
         self.past = [self.take_snapshot()]
 
-    def all_arrives(self) -> None:
+    def let_all_arrive(self) -> None:
         """What is on its way is there before the log is cut: nobody has read more than the ledger will tell."""
         while self.late:
             self.deliver()
@@ -130,29 +130,31 @@ class DamagedWorld(World):
             self.replace(number)
         self.past = [self.take_snapshot()]
 
-    def nothing_is_counted(self, partition: Partition) -> None:
+    def check_nothing_is_counted(self, partition: Partition) -> None:
         """Workers see it, and must leave it alone."""
-        before = self.next_of(partition)
+        before = self.find_next_offset(partition)
         for _ in range(8):
             self.work()
-        if self.next_of(partition) != before:
-            self.wrong.append(f"{partition} was counted over a gap, from {before} to {self.next_of(partition)}")
+        if self.find_next_offset(partition) != before:
+            self.wrong.append(
+                f"{partition} was counted over a gap, from {before} to {self.find_next_offset(partition)}"
+            )
 
     # helpers ---------------------------------------------------------------------------------------------------
 
     def choose(self) -> Partition:
         return self.rng.choice(self.broker.list_partitions())
 
-    def place_of(self, partition: Partition) -> PartitionId:
+    def find_place(self, partition: Partition) -> PartitionId:
         return PartitionId(self.broker.ids[partition.topic], partition.number)
 
-    def next_of(self, partition: Partition) -> int:
+    def find_next_offset(self, partition: Partition) -> int:
         """The offset that the shard counts next."""
-        state, place = self.store.read_state(0), self.place_of(partition)
+        state, place = self.store.read_state(0), self.find_place(partition)
         text = state.ledger.get(place, "")
         return read_next_offset(text) if text else state.starts.get(place, 0)
 
-    def hashes(self, partition: Partition) -> dict[int, str]:
+    def hash_records(self, partition: Partition) -> dict[int, str]:
         """Of all records that are there now."""
         low = self.broker.low.get(partition, 0)
         return {r.offset: hash_record(r) for r in self.broker.records.get(partition, [])[low:]}
@@ -161,7 +163,7 @@ class DamagedWorld(World):
         """What is there now may be counted, and lost then."""
         for number in range(self.broker.partitions[topic]):
             partition = Partition(topic, number)
-            self.archive[self.place_of(partition)] = (partition, self.broker.records.get(partition, []))
+            self.archive[self.find_place(partition)] = (partition, self.broker.records.get(partition, []))
 
     # the end ---------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class DeclaringSite:
         while rebuild.remaining:
             rebuild.step()
 
-    def held(self, rollup: str) -> dict[str, int]:
+    def read_day(self, rollup: str) -> dict[str, int]:
         """The fields of the day, without what is known of seats."""
-        found = [f for key, f in self.store.shards[0].totals.cells.items() if (key.rollup, key.kind) == (rollup, "d")]
-        return {name: n for name, n in (found[0] if found else {}).items() if name[:1] != "#" and n}
+        days = [f for key, f in self.store.shards[0].totals.cells.items() if (key.rollup, key.kind) == (rollup, "d")]
+        return {name: n for name, n in (days[0] if days else {}).items() if name[:1] != "#" and n}

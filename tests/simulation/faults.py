@@ -28,9 +28,11 @@ class Faults:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._target, name)
-        return self._shaky(value) if callable(value) and name not in ("read_assignment", "seek", "commit") else value
+        return (
+            self._make_shaky(value) if callable(value) and name not in ("read_assignment", "seek", "commit") else value
+        )
 
-    def _shaky(self, call: Callable[..., T]) -> Callable[..., T]:
+    def _make_shaky(self, call: Callable[..., T]) -> Callable[..., T]:
         def attempt(*args: Any, **kwargs: Any) -> T:
             fault = self._rng.random()
             if fault < self.rate:
@@ -52,12 +54,12 @@ class Writes(Faults):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         if self._rng.random() < 5 * self.rate:
-            self._world.meanwhile()
+            self._world.act_meanwhile()
         if self._rng.random() < self.rate * self._world.lateness:
             self._world.late.append(partial(self._target.apply, shard, generation, delta))
             raise Unavailable("redis", "no answer yet")
-        outcome = self._shaky(self._apply)(shard, generation, delta)
-        self._world.outcomes.update(_names(outcome))
+        outcome = self._make_shaky(self._apply)(shard, generation, delta)
+        self._world.outcomes.update(_list_names(outcome))
         return outcome
 
     def _apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
@@ -65,7 +67,7 @@ class Writes(Faults):
         return outcome
 
 
-def _names(outcome: Outcome) -> list[str]:
+def _list_names(outcome: Outcome) -> list[str]:
     """What a worker was told, and for a conflict of what it was."""
     if not isinstance(outcome, Conflicted):
         return [type(outcome).__name__]
@@ -84,10 +86,10 @@ def start_call(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable
             return error
 
     def outcome() -> Outcome:
-        found = ended()
-        if isinstance(found, Unavailable):
-            raise found
-        return found
+        result = ended()
+        if isinstance(result, Unavailable):
+            raise result
+        return result
 
     if at_once:
         ended()

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.store.memory.memory_store import MemoryStore
-from tests.comparison import Totals, held_in_memory
-from tests.simulation.persons import Values, values_in
+from tests.comparison import Totals, read_memory_totals
+from tests.simulation.persons import Values, read_values
 
 HALF = "demo|applied"  # what a torn batch has written, of all that it should have
 PROJECTS = [
@@ -39,8 +39,8 @@ class Home(Protocol):
     def restore(self, shard: int, past: Any) -> None: ...
     def empty(self, shard: int) -> None: ...
     def tear(self, shard: int) -> None: ...
-    def held(self) -> Totals: ...
-    def values(self) -> Values: ...
+    def read_totals(self) -> Totals: ...
+    def read_values(self) -> Values: ...
 
 
 class MemoryHome:
@@ -68,8 +68,8 @@ class MemoryHome:
         totals.inflight = "half of a batch"
         totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
 
-    def held(self) -> Totals:
-        return held_in_memory(self.store)
+    def read_totals(self) -> Totals:
+        return read_memory_totals(self.store)
 
-    def values(self) -> Values:
-        return values_in(self.store)
+    def read_values(self) -> Values:
+        return read_values(self.store)

@@ -26,12 +26,12 @@ def with_loose_ids(records: Iterator[SimulatedRecord], rng: Random, seconds_apar
             if sent and rng.random() < REPEATS:
                 yield rng.choice(sent)._replace(timestamp=record.timestamp)
             else:
-                made = _made_of(record, rng, seconds_apart)
-                sent = [*sent[-REPEATED_OF:], *made]
-                yield from made
+                variants = _make_variants(record, rng, seconds_apart)
+                sent = [*sent[-REPEATED_OF:], *variants]
+                yield from variants
 
 
-def _made_of(record: SimulatedRecord, rng: Random, seconds_apart: float) -> list[SimulatedRecord]:
+def _make_variants(record: SimulatedRecord, rng: Random, seconds_apart: float) -> list[SimulatedRecord]:
     """The same event under another id and own time; nothing where it is no event with an id."""
     try:
         message = json.loads(record.value or b"")
@@ -40,10 +40,10 @@ def _made_of(record: SimulatedRecord, rng: Random, seconds_apart: float) -> list
     if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
         return []
     message["messageId"] = f"loose-{rng.getrandbits(40)}"
-    message["originalTimestamp"] = rng.choice([None, rng.choice(ABSURD), _edge(record, rng, seconds_apart)])
+    message["originalTimestamp"] = rng.choice([None, rng.choice(ABSURD), _find_edge(record, rng, seconds_apart)])
     return [record._replace(value=encode(message))]
 
 
-def _edge(record: SimulatedRecord, rng: Random, seconds_apart: float) -> str:
+def _find_edge(record: SimulatedRecord, rng: Random, seconds_apart: float) -> str:
     apart_ms = int(seconds_apart * 1_000)
     return write_time(record.timestamp + rng.choice(EDGES_MS) + rng.randint(-30 * apart_ms, 30 * apart_ms))

@@ -154,7 +154,7 @@ def _lengthen(chance: random.Random, body: bytes) -> bytes:
     return body[:-1] + b',"long":"' + filling + b'"' + body[-1:]
 
 
-def _many_keys(chance: random.Random, body: bytes) -> bytes:
+def _add_many_keys(chance: random.Random, body: bytes) -> bytes:
     keys = b",".join(b'"k%d":1' % n for n in range(chance.choice((999, 1_100))))
     return body[:-1] + b',"keys":{' + keys + b"}" + body[-1:]
 
@@ -179,14 +179,14 @@ def _as_form(chance: random.Random, body: bytes) -> bytes:
     return b"data=" + _turn_bytes(chance, base64.b64encode(body))
 
 
-def _in_base64(chance: random.Random, body: bytes) -> bytes:
+def _encode_in_base64(chance: random.Random, body: bytes) -> bytes:
     return base64.b64encode(body)
 
 
 _SPOILERS: Sequence[Callable[[random.Random, bytes], bytes]] = (
     _cut_off, _cut_off, _turn_bytes, _turn_bytes, _insert_scrap, _insert_scrap, _double_part, _nest, _lengthen,
-    _many_keys,
+    _add_many_keys,
 )  # fmt: skip
 _PACKERS: Sequence[Callable[[random.Random, bytes], bytes]] = (
-    _zip, _zip, _zip, _zip_badly, _zip_badly, _deflate, _as_form, _in_base64, _bomb,
+    _zip, _zip, _zip, _zip_badly, _zip_badly, _deflate, _as_form, _encode_in_base64, _bomb,
 )  # fmt: skip

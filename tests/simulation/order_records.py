@@ -23,7 +23,7 @@ def with_orders(records: Iterator[SimulatedRecord], project: str, rng: Random) -
         yield record
         if record.timestamp > 0 and rng.random() < SHARE:
             if not orders or rng.random() >= REPEATS:
-                orders = [*orders[-REPEATED_OF:], _order(project, record.timestamp, rng)]
+                orders = [*orders[-REPEATED_OF:], _make_order(project, record.timestamp, rng)]
             order = rng.choice(orders)
             is_by_bot = rng.random() < BOTS
             yield _report({**order, "marks": ["bot:agent"]} if is_by_bot else order, record.timestamp, rng)
@@ -31,13 +31,13 @@ def with_orders(records: Iterator[SimulatedRecord], project: str, rng: Random) -
                 yield _report(_refund(order, record.timestamp, rng), record.timestamp, rng)
 
 
-def _order(project: str, at_ms: int, rng: Random) -> dict[str, Any]:
+def _make_order(project: str, at_ms: int, rng: Random) -> dict[str, Any]:
     """An order under one of its names; some have no id."""
     name, number = rng.choice(NAMES), rng.randrange(10**9)
     order_id: Any = rng.choice([f"o-{number}", number, f" o-{number}\t", None, "undefined", "0"])
     line = {"price": rng.choice([1.5, "2.25"]), "quantity": rng.randint(1, 3)}
     lines = [{**line, "product_id": f"p-{product}", "item_id": f"p-{product}"} for product in range(rng.randint(0, 3))]
-    same = {"order_id": order_id, "currency": rng.choice(["EUR", "USD"]), "products": lines}
+    properties = {"order_id": order_id, "currency": rng.choice(["EUR", "USD"]), "products": lines}
     foreign = {"transaction_id": order_id, "items": lines, "value": rng.choice([None, 7])}
     return {
         "projectId": project,
@@ -46,7 +46,7 @@ def _order(project: str, at_ms: int, rng: Random) -> dict[str, Any]:
         "userId": f"buyer-{rng.randrange(6)}",
         "source": rng.choice(["web", "server"]),
         "timestamp": write_time(at_ms),
-        "properties": foreign if name == "purchase" else same,
+        "properties": foreign if name == "purchase" else properties,
     }
 
 

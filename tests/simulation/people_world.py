@@ -17,10 +17,10 @@ from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
 from rtaplatform.simulate.shop.records import SimulatedRecord, write_time
-from tests.comparison import Totals, expected
-from tests.comparison_of_traits import is_of_traits, wrong_cells, wrong_persons
+from tests.comparison import Totals, compute_expected
+from tests.comparison_of_traits import find_wrong_cells, find_wrong_persons, is_of_traits
 from tests.simulation.home import PROJECTS, RULES
-from tests.simulation.persons import Witness, differing, key_of, values_in
+from tests.simulation.persons import Witness, find_differing, make_key, read_values
 from tests.simulation.world import START_MS, World
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -40,15 +40,15 @@ class PeopleWorld(World):
     def __init__(self, seed: int, *, fold: Callable[[], PeopleFold] = PeopleFold, **parts: Any) -> None:
         self.fold = fold
         super().__init__(seed, **parts)
-        self.traffic = visits(Random(f"people {seed}"))
+        self.traffic = draw_visits(Random(f"people {seed}"))
 
     def work_in_turns(self, turns: int) -> None:
         """Nothing goes wrong, but that all workers meet the same people again and again."""
         for turn in range(turns):
             self.arrive()
-            self.work_of(turn % len(self.workers))
+            self.let_work(turn % len(self.workers))
 
-    def job(self) -> Job:
+    def make_job(self) -> Job:
         return EcommerceJob(self.fold())
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
@@ -56,45 +56,45 @@ class PeopleWorld(World):
         for partition, records in self.broker.records.items():
             for r in records:
                 witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
-        return witness.differences(self.home.held(), self.home.store)
+        return witness.find_differences(self.home.read_totals(), self.home.store)
 
 
 class PeopleWitness(Witness):
     """Compares all that has to do with people, and makes no allowances."""
 
-    def differences(self, found: Totals, store: Any) -> list[str]:
-        totals = expected(self.truth)
-        wanted, traits, wrong, seats = totals.cells, totals.traits, list[str](), OracleSeats()
+    def find_differences(self, totals_in_store: Totals, store: Any) -> list[str]:
+        totals = compute_expected(self.truth)
+        expected_cells, traits, wrong, seats = totals.cells, totals.traits, list[str](), OracleSeats()
         for slug, of in traits.items():
-            wrong += wrong_cells(found.cells, slug, of, seats)
-            wrong += wrong_persons(found.persons, found.cells, slug, of, 0.0)
-        for name in sorted(wanted.keys() | found.cells.keys()):
+            wrong += find_wrong_cells(totals_in_store.cells, slug, of, seats)
+            wrong += find_wrong_persons(totals_in_store.persons, totals_in_store.cells, slug, of, 0.0)
+        for name in sorted(expected_cells.keys() | totals_in_store.cells.keys()):
             if is_of_traits(traits, name[0], name[1]):
                 continue
-            got, want = (
+            actual, want = (
                 {field: n for field, n in cells.get(name, {}).items() if n and not field.startswith("#")}
-                for cells in (found.cells, wanted)
+                for cells in (totals_in_store.cells, expected_cells)
             )
-            if got != want and name[1] != "persons":
-                wrong.append(f"{name}: {got} instead of {want}")
-        return wrong + self._wrong_online(store) + differing(values_in(store), self.values())
+            if actual != want and name[1] != "persons":
+                wrong.append(f"{name}: {actual} instead of {want}")
+        return wrong + self._find_wrong_online(store) + find_differing(read_values(store), self.find_values())
 
-    def _wrong_online(self, store: Any) -> list[str]:
-        wanted = {
+    def _find_wrong_online(self, store: Any) -> list[str]:
+        expected_times = {
             slug: {
-                key_of(people.find_canonical(p)): max(v.time for v in visits) for p, visits in people.persons.items()
+                make_key(people.find_canonical(p)): max(v.time for v in visits) for p, visits in people.persons.items()
             }
-            for slug, people in self.people().items()
+            for slug, people in self.find_people().items()
         }
-        found = {slug: seen for shard in store.shards for slug, seen in shard.totals.online.items()}
+        actual_times = {slug: times for shard in store.shards for slug, times in shard.totals.online.items()}
         return [
-            f"online in {slug}: {found.get(slug)} instead of {seen}"
-            for slug, seen in wanted.items()
-            if found.get(slug) != seen
+            f"online in {slug}: {actual_times.get(slug)} instead of {times}"
+            for slug, times in expected_times.items()
+            if actual_times.get(slug) != times
         ]
 
 
-def visits(rng: Random) -> Iterator[SimulatedRecord]:
+def draw_visits(rng: Random) -> Iterator[SimulatedRecord]:
     """Records in no order of time; now and then one is sent again."""
     sent: list[SimulatedRecord] = []
     for number in range(1_000_000):
@@ -109,8 +109,8 @@ def visits(rng: Random) -> Iterator[SimulatedRecord]:
 
 def _visit(rng: Random, project: str, device: str, number: int) -> SimulatedRecord:
     user, source = DEVICES[device], rng.choice(["web", "web", "web", "ios", "ios", "server"])
-    who = rng.choice(["both", "user", "device", "device", "device"])
-    names_user, names_device = bool(user) and who != "device", not user or who != "user"
+    persona = rng.choice(["both", "user", "device", "device", "device"])
+    names_user, names_device = bool(user) and persona != "device", not user or persona != "user"
     time_ms = LAST_MS - int(rng.random() ** 2 * 20 * HOUR) // 60_000 * 60_000
     if source == "server":
         time_ms -= rng.randrange(25) * DAY

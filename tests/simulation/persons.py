@@ -17,36 +17,36 @@ Values = dict[PersonKey, tuple[int, int, int]]  # first seen, last seen, on how 
 class Witness(Oracle):
     """The oracle, which also says what value each person has."""
 
-    def people(self) -> dict[str, OraclePeople]:
+    def find_people(self) -> dict[str, OraclePeople]:
         return {slug: self.truth.count_people(slug) for slug in self.truth.visits}
 
-    def values(self) -> Values:
+    def find_values(self) -> Values:
         return {
-            (slug, key_of(person)): (visits[0].time, visits[-1].time, len(people.find_days(person)))
-            for slug, people in self.people().items()
+            (slug, make_key(person)): (visits[0].time, visits[-1].time, len(people.find_days(person)))
+            for slug, people in self.find_people().items()
             for person, visits in people.persons.items()
         }
 
 
-def key_of(person: Id) -> bytes:
+def make_key(person: Id) -> bytes:
     space, text = person
     return hash_persons(text if space == "u" else None, () if space == "u" else (text,))[0]
 
 
-def values_of(stored: Mapping[PersonKey, bytes]) -> Values:
+def select_values(stored: Mapping[PersonKey, bytes]) -> Values:
     """The persons among these values, as stored: an anonymous id that has a user is none."""
     values = ((key, decode_value(value[TOKEN_BYTES:])) for key, value in stored.items())
     return {key: (v.first_ms, v.newest_ms, v.mask.bit_count()) for key, v in values if isinstance(v, Person)}
 
 
-def values_in(store: MemoryStore) -> Values:
-    return {key: value for shard in store.shards for key, value in values_of(shard.totals.persons).items()}
+def read_values(store: MemoryStore) -> Values:
+    return {key: value for shard in store.shards for key, value in select_values(shard.totals.persons).items()}
 
 
-def differing(found: Values, wanted: Values) -> list[str]:
+def find_differing(actual: Values, expected: Values) -> list[str]:
     """Each person whose value is another one, as a line. A value keeps 64 days, so nobody may be seen over more."""
     return [
-        f"person {key}: {found.get(key)} instead of {wanted.get(key)}"
-        for key in sorted(found.keys() | wanted.keys())
-        if found.get(key) != wanted.get(key)
+        f"person {key}: {actual.get(key)} instead of {expected.get(key)}"
+        for key in sorted(actual.keys() | expected.keys())
+        if actual.get(key) != expected.get(key)
     ]

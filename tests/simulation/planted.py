@@ -32,9 +32,9 @@ from tests.simulation.world import PROJECTS, MemoryHome, World
 
 
 class Plain(MemoryStore):
-    """A store whose `apply` a plant changes; the real one is `really`."""
+    """A store whose `apply` a plant changes; the real one is `apply_really`."""
 
-    def really(self, shard: int, generation: str, delta: Delta) -> Outcome:
+    def apply_really(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return super().apply(shard, generation, delta)
 
 
@@ -45,12 +45,12 @@ class PositionBeforeTotals(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         if not delta.cells:
-            return self.really(shard, generation, delta)
-        outcome = self.really(shard, generation, Delta(delta.moves))
+            return self.apply_really(shard, generation, delta)
+        outcome = self.apply_really(shard, generation, Delta(delta.moves))
         self.calls += 1
         if self.calls % 20 == 0 or not isinstance(outcome, Applied):
             raise Unavailable("redis", "died between position and totals")
-        return self.really(shard, generation, structs.replace(delta, moves=[]))
+        return self.apply_really(shard, generation, structs.replace(delta, moves=[]))
 
 
 class TotalsBeforePosition(Plain):
@@ -59,16 +59,16 @@ class TotalsBeforePosition(Plain):
     calls = 0
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        checked = self.really(
+        checked = self.apply_really(
             shard, generation, Delta([Advance(m.place, m.from_row, m.from_row) for m in delta.moves if m.from_row])
         )
         if not delta.cells or not isinstance(checked, Applied):
-            return self.really(shard, generation, delta)
+            return self.apply_really(shard, generation, delta)
         self.calls += 1
         if self.calls % 20 == 0:
-            self.really(shard, generation, structs.replace(delta, moves=[], blocks=[]))
+            self.apply_really(shard, generation, structs.replace(delta, moves=[], blocks=[]))
             raise Unavailable("redis", "died between totals and position")
-        return self.really(shard, generation, delta)
+        return self.apply_really(shard, generation, delta)
 
 
 class NoPositionCompared(Plain):
@@ -77,7 +77,7 @@ class NoPositionCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
         moves = [Advance(m.place, ledger.get(m.place, ""), m.to_row) for m in delta.moves]
-        return self.really(shard, generation, structs.replace(delta, moves=moves))
+        return self.apply_really(shard, generation, structs.replace(delta, moves=moves))
 
 
 class NoGenerationCompared(Plain):
@@ -86,7 +86,7 @@ class NoGenerationCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
         moves = [Advance(m.place, ledger.get(m.place, m.from_row), m.to_row) for m in delta.moves]
-        return self.really(shard, self.shards[shard].generation, structs.replace(delta, moves=moves))
+        return self.apply_really(shard, self.shards[shard].generation, structs.replace(delta, moves=moves))
 
 
 class OffsetsComparedOnly(Plain):
@@ -96,7 +96,7 @@ class OffsetsComparedOnly(Plain):
         totals = self.shards[shard].totals
         for move in delta.moves:
             totals.ledger.setdefault(move.place, move.from_row) if move.from_row else None
-        return self.really(shard, self.shards[shard].generation, delta)
+        return self.apply_really(shard, self.shards[shard].generation, delta)
 
 
 class BlocksExpire(Plain):
@@ -108,7 +108,7 @@ class BlocksExpire(Plain):
         self.calls += 1
         if self.calls % 10 == 0:
             self.shards[shard].totals.blocks.clear()
-        return self.really(shard, generation, delta)
+        return self.apply_really(shard, generation, delta)
 
 
 class BlocksReplaced(Plain):
@@ -116,7 +116,7 @@ class BlocksReplaced(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         blocks = [structs.replace(b, replace=bool(b.ids)) for b in delta.blocks]
-        return self.really(shard, generation, structs.replace(delta, blocks=blocks))
+        return self.apply_really(shard, generation, structs.replace(delta, blocks=blocks))
 
 
 class BlocksForgottenTooSoon(Plain):
@@ -124,17 +124,17 @@ class BlocksForgottenTooSoon(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         soon = {dedup_partition: before + 86_400_000 for dedup_partition, before in delta.expired_blocks.items()}
-        return self.really(shard, generation, structs.replace(delta, expired_blocks=soon))
+        return self.apply_really(shard, generation, structs.replace(delta, expired_blocks=soon))
 
 
 class LooseForgottenTooSoon(Plain):
     """Cleaning takes loose ids that still decide: after an hour."""
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        outcome, loose = self.really(shard, generation, delta), self.shards[shard].totals.loose
+        outcome, loose = self.apply_really(shard, generation, delta), self.shards[shard].totals.loose
         for dedup_partition, before in delta.expired_blocks.items():
             for name in [name for name in loose if name.endswith(f":{dedup_partition}")]:
-                loose[name] = {each: at for each, at in loose[name].items() if at > before + 23 * 3_600_000}
+                loose[name] = {id: at for id, at in loose[name].items() if at > before + 23 * 3_600_000}
         return outcome
 
 
@@ -160,25 +160,25 @@ class LostShardIsNew(MemoryStore):
 class NothingIsNew(PlantedWorker):
     """What a shard has already is folded into it again."""
 
-    def found_positions(self) -> None:
+    def on_found_positions(self) -> None:
         self.positions.find_next_uncounted_offset = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
 class _HeldDeadLetters(Port):
     """They are not sent when they should be."""
 
-    held: Sequence[DeadLetter] = ()
+    letters_on_hold: Sequence[DeadLetter] = ()
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        self.held = dead_letters
+        self.letters_on_hold = dead_letters
 
 
 class _DeadLettersLast(Port):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        held, self.worker.dead_letters.held = self.worker.dead_letters.held, ()
+        letters_on_hold, self.worker.dead_letters.letters_on_hold = self.worker.dead_letters.letters_on_hold, ()
         outcome: Outcome = self.target.apply(shard, generation, delta)
-        if held:
-            self.worker.dead_letters.target.quarantine(held)
+        if letters_on_hold:
+            self.worker.dead_letters.target.quarantine(letters_on_hold)
         return outcome
 
 
@@ -227,7 +227,7 @@ class NoStreamTime(PlantedWorker):
 
 
 class _ConflictsIgnored(OtherRows):
-    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+    def find_rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
         is_ignored = isinstance(outcome, Conflicted) and not outcome.projects
         return {move.place: move.from_row for move in delta.moves} if is_ignored else None
 
@@ -256,7 +256,7 @@ class FailureIsLeftBehind(PlantedWorker):
 
     store_port = _FromAnywhere
 
-    def found_positions(self) -> None:
+    def on_found_positions(self) -> None:
         self.store.has_failed = False
 
     def wrap_starter(self, start_call: CallStarter) -> CallStarter:
@@ -341,7 +341,7 @@ class NewPartitionsFromTheEnd(MemoryLog):
         return {p: e for p, e in super().read_extents(partitions).items() if p.number < 4}
 
 
-def home_of(store: type[MemoryStore]) -> type[MemoryHome]:
+def make_home(store: type[MemoryStore]) -> type[MemoryHome]:
     class Home(MemoryHome):
         def __init__(self, shards: int) -> None:
             self.store = self.generations = store(shards)
@@ -363,10 +363,10 @@ LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 SCRIPTED: dict[type[Any], type[World]] = {FailureIsLeftBehind: CallWithoutAnEffect}  # what chance seldom finds
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return World(seed, home=home_of(plant))
+        return World(seed, home=make_home(plant))
     if plant in WORKERS:
         return SCRIPTED.get(plant, World)(seed, worker=plant)
     return World(seed, log=plant)

@@ -12,7 +12,7 @@ from rtaplatform.process.fold.decode_run import EventRun
 from rtaplatform.process.fold.job import DecodedRun, FoldWithPersons
 from rtaplatform.process.fold.known_orders import OrderKey
 from rtaplatform.store.port import Applied, Delta, Outcome
-from tests.simulation.planted import Plain, home_of
+from tests.simulation.planted import Plain, make_home
 from tests.simulation.planted_ports import PlantedWorker, Port
 from tests.simulation.scripted import TwoMeetInAnOrder
 from tests.simulation.world import World
@@ -26,10 +26,10 @@ class OrdersNotCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         stored = self.shards[shard].totals.orders
         orders = [
-            structs.replace(w, expected_ms=[stored.get(w.project, {}).get(each, -1) for each in w.ids])
+            structs.replace(w, expected_ms=[stored.get(w.project, {}).get(id, -1) for id in w.ids])
             for w in delta.orders
         ]
-        return self.really(shard, generation, structs.replace(delta, orders=orders))
+        return self.apply_really(shard, generation, structs.replace(delta, orders=orders))
 
 
 class OrdersOutsideTheCall(Plain):
@@ -39,15 +39,15 @@ class OrdersOutsideTheCall(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         if not delta.orders:
-            return self.really(shard, generation, delta)
+            return self.apply_really(shard, generation, delta)
         still = [structs.replace(move, to_row=move.from_row) for move in delta.moves if move.from_row]
-        outcome = self.really(shard, generation, Delta(still, orders=delta.orders))
+        outcome = self.apply_really(shard, generation, Delta(still, orders=delta.orders))
         self.calls += 1
         if not isinstance(outcome, Applied):
             return outcome
         if self.calls % 8 == 0:
             raise Unavailable("redis", "died between orders and totals")
-        return self.really(shard, generation, structs.replace(delta, orders=[]))
+        return self.apply_really(shard, generation, structs.replace(delta, orders=[]))
 
 
 class OrdersGoByTheClock(Plain):
@@ -59,18 +59,18 @@ class OrdersGoByTheClock(Plain):
         self.calls += 1
         if self.calls % 10 == 0:
             self.shards[shard].totals.orders.clear()
-        return self.really(shard, generation, delta)
+        return self.apply_really(shard, generation, delta)
 
 
 class RepeatsAreRemembered(Plain):
     """The set of orders takes what a batch has only compared, so the first report is a repeat where it comes again."""
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        outcome = self.really(shard, generation, delta)
+        outcome = self.apply_really(shard, generation, delta)
         if not isinstance(outcome, Applied):
             for write in delta.orders:
-                seen = dict(zip(write.ids, write.written_ms, strict=True))
-                self.shards[shard].totals.orders.setdefault(write.project, {}).update(seen)
+                times = dict(zip(write.ids, write.written_ms, strict=True))
+                self.shards[shard].totals.orders.setdefault(write.project, {}).update(times)
         return outcome
 
 
@@ -99,9 +99,9 @@ class _AddsAll(_OrdersOfFold):
     def change(self, fold: Any) -> None:
         orders, really = fold._orders, fold._orders.decide
 
-        def decide(asked: Any) -> Any:
+        def decide(query: Any) -> Any:
             if orders._decided is None:
-                really(asked)
+                really(query)
                 repeats = orders.repeats
                 orders.take_back()
                 really(_NoneIsARepeat())
@@ -159,7 +159,7 @@ PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS)
 SCRIPTED: dict[type[Any], type[World]] = {OrdersNotCompared: TwoMeetInAnOrder}
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     world = SCRIPTED.get(plant, World)
-    return world(seed, home=home_of(plant)) if plant in STORES else world(seed, worker=plant)
+    return world(seed, home=make_home(plant)) if plant in STORES else world(seed, worker=plant)

@@ -16,7 +16,7 @@ from rtaplatform.process.people.person_value import MASK, CollectedEvents, Perso
 from rtaplatform.process.people.sessions import Session
 from rtaplatform.process.people.visit_totals import VisitTotals
 from tests.simulation.people_world import PeopleWorld
-from tests.simulation.planted import home_of
+from tests.simulation.planted import make_home
 from tests.simulation.planted_shared import AbsentIsAnyVersion, PersonsNotCompared, TokensStay
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -160,10 +160,10 @@ class SessionSplitAtMidnight(PlantedFold):
             for event in sorted(events, key=lambda event: event.time_ms):
                 by_day.setdefault(event.time_ms // DAY, []).append(event)
             for day, part in by_day.items():
-                held = self._read_value((project, person))
-                if isinstance(held, Person):
-                    kept = [s for s in held.sessions if s.start_ms // DAY == day]
-                    self._values[(project, person)] = structs.replace(held, sessions=kept)
+                value = self._read_value((project, person))
+                if isinstance(value, Person):
+                    sessions_of_day = [s for s in value.sessions if s.start_ms // DAY == day]
+                    self._values[(project, person)] = structs.replace(value, sessions=sessions_of_day)
                 super()._give(project, person, seen_as, part)
 
 
@@ -181,8 +181,8 @@ class SessionsForgottenTooSoon(PlantedFold):
     class batch(PeopleBatch):  # noqa: N801
         def _change(self, key: PersonKey, person: Person) -> None:
             until_ms = person.newest_ms - 3 * HOUR
-            kept = [session for session in person.sessions if session.end_ms >= until_ms]
-            super()._change(key, structs.replace(without_old_sessions(person), sessions=kept))
+            sessions = [session for session in person.sessions if session.end_ms >= until_ms]
+            super()._change(key, structs.replace(without_old_sessions(person), sessions=sessions))
 
 
 class ServersVisitPages(PlantedFold):
@@ -236,8 +236,8 @@ class OrderStaysWhereItWas(PlantedVisits):
 
     class visits(VisitTotals):  # noqa: N801
         def change_orders(self, before: Sequence[Person], after: Person) -> None:
-            held = [order for person in before for order in person.orders]
-            new = [order for order in after.orders if order not in held]
+            orders_before = [order for person in before for order in person.orders]
+            new = [order for order in after.orders if order not in orders_before]
             super().change_orders((), structs.replace(after, orders=new))
 
 
@@ -272,10 +272,10 @@ WORKERS = (TokensStay,)
 PLANTS: tuple[type[Any], ...] = (*FOLDS, *STORES, *WORKERS)
 
 
-def planted_world(plant: type[Any], seed: int) -> PeopleWorld:
+def make_planted_world(plant: type[Any], seed: int) -> PeopleWorld:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return PeopleWorld(seed, home=home_of(plant), steps=100)
+        return PeopleWorld(seed, home=make_home(plant), steps=100)
     if plant in WORKERS:
         return PeopleWorld(seed, worker=plant, steps=100)
     return PeopleWorld(seed, fold=plant, steps=100)

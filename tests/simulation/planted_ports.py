@@ -38,7 +38,7 @@ class PlantedWorker(Worker):
         self.store: Any = self.store_port(store, self)
         self.dead_letters: Any = self.dead_letters_port(dead_letters, self)
         super().__init__(
-            _Sought(self.log_port(log, self), self.found_positions),
+            _Sought(self.log_port(log, self), self.on_found_positions),
             self.dead_letters,
             self.store,
             job=self.job_port(job, self),
@@ -46,7 +46,7 @@ class PlantedWorker(Worker):
             **more,
         )
 
-    def found_positions(self) -> None:
+    def on_found_positions(self) -> None:
         """`positions` are those of the ledgers just now: a plant may change them."""
 
     def wrap_starter(self, start_call: CallStarter) -> CallStarter:
@@ -79,7 +79,7 @@ class OtherRows(Port):
         super().__init__(target, worker)
         self._rows: dict[tuple[int, PartitionId], str] = {}
 
-    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+    def find_rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
         """None: the outcome is not ignored."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class OtherRows(Port):
         outcome: Outcome = self.target.apply(shard, generation, delta)
         for move in moves:
             self._rows.pop((shard, move.place), None)
-        rows = self.rows_of_ignored(outcome, generation, delta) if is_batch(delta) else None
+        rows = self.find_rows_of_ignored(outcome, generation, delta) if is_batch(delta) else None
         if rows is None:
             return outcome
         self._rows |= {(shard, place): row for place, row in rows.items()}

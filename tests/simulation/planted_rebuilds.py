@@ -11,7 +11,7 @@ from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLett
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import ChangeNotification, Delta, Outcome, SwitchOutcome
 from rtaplatform.stream.port import Partition
-from tests.simulation.planted import home_of
+from tests.simulation.planted import make_home
 from tests.simulation.scripted import SwitchUnderACall
 from tests.simulation.world import World
 
@@ -23,10 +23,10 @@ class RebuiltWorld(World):
     arrivals_max = 40
     lateness = 0.0
 
-    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
-        return [(2 * weight, happening) for weight, happening in super().more_happenings()]
+    def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        return [(2 * weight, happening) for weight, happening in super().list_more_happenings()]
 
-    def meanwhile(self) -> None:
+    def act_meanwhile(self) -> None:
         """They have the store for themselves."""
 
 
@@ -95,8 +95,8 @@ PLANTS: tuple[type[Any], ...] = (*STORES, *REBUILDS)
 SCRIPTED: dict[type[Any], type[World]] = {AnyGenerationIsBuilt: SwitchUnderACall}
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return SCRIPTED.get(plant, RebuiltWorld)(seed, home=home_of(plant))
+        return SCRIPTED.get(plant, RebuiltWorld)(seed, home=make_home(plant))
     return RebuiltWorld(seed, rebuild=plant)

@@ -17,7 +17,7 @@ from rtaplatform.store.port import Advance, Applied, Conflicted, Delta, Moved, O
 from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import OffsetRange, Partition
 from tests.simulation.damage import DamagedWorld
-from tests.simulation.planted import Plain, home_of
+from tests.simulation.planted import Plain, make_home
 from tests.simulation.planted_ports import OtherRows, PlantedWorker, Port, is_batch
 from tests.simulation.scripted import (
     StoreGoesBackUnderACall,
@@ -43,7 +43,7 @@ class BlocksNotCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         stored = self.shards[shard].totals.blocks
         blocks = [structs.replace(b, expected=stored.get(b.name, b"")[:8]) for b in delta.blocks]
-        return self.really(shard, generation, structs.replace(delta, blocks=blocks))
+        return self.apply_really(shard, generation, structs.replace(delta, blocks=blocks))
 
 
 class LooseNotCompared(Plain):
@@ -52,10 +52,9 @@ class LooseNotCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         stored = self.shards[shard].totals.loose
         loose = [
-            structs.replace(w, expected_ms=[stored.get(w.name, {}).get(each, -1) for each in w.ids])
-            for w in delta.loose
+            structs.replace(w, expected_ms=[stored.get(w.name, {}).get(id, -1) for id in w.ids]) for w in delta.loose
         ]
-        return self.really(shard, generation, structs.replace(delta, loose=loose))
+        return self.apply_really(shard, generation, structs.replace(delta, loose=loose))
 
 
 class PersonsNotCompared(Plain):
@@ -64,7 +63,7 @@ class PersonsNotCompared(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         stored = self.shards[shard].totals.persons
         persons = [structs.replace(p, expected=stored.get((p.project, p.person), b"")[:8]) for p in delta.persons]
-        return self.really(shard, generation, structs.replace(delta, persons=persons))
+        return self.apply_really(shard, generation, structs.replace(delta, persons=persons))
 
 
 class AbsentIsAnyVersion(Plain):
@@ -76,7 +75,7 @@ class AbsentIsAnyVersion(Plain):
             p if p.expected else structs.replace(p, expected=stored.get((p.project, p.person), b"")[:8])
             for p in delta.persons
         ]
-        return self.really(shard, generation, structs.replace(delta, persons=persons))
+        return self.apply_really(shard, generation, structs.replace(delta, persons=persons))
 
 
 class DedupOutsideTheCall(Plain):
@@ -86,13 +85,13 @@ class DedupOutsideTheCall(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         moves = [Advance(m.place, m.from_row, m.from_row) for m in delta.moves if m.from_row]
-        outcome = self.really(shard, generation, Delta(moves, blocks=delta.blocks))
+        outcome = self.apply_really(shard, generation, Delta(moves, blocks=delta.blocks))
         self.calls += 1
         if not isinstance(outcome, Applied):
             return outcome
         if self.calls % 20 == 0:
             raise Unavailable("redis", "died between ids and totals")
-        return self.really(shard, generation, structs.replace(delta, blocks=[]))
+        return self.apply_really(shard, generation, structs.replace(delta, blocks=[]))
 
 
 class RetryAfterTorn(Plain):
@@ -100,7 +99,7 @@ class RetryAfterTorn(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         self.shards[shard].totals.inflight = ""
-        return self.really(shard, generation, delta)
+        return self.apply_really(shard, generation, delta)
 
     def read_state(self, shard: int) -> ShardState | None:
         state = super().read_state(shard)
@@ -111,7 +110,7 @@ class RetryAfterTorn(Plain):
 
 
 class _MovesIgnored(OtherRows):
-    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+    def find_rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
         if isinstance(outcome, Moved) and outcome.generation == generation:
             return {place: row for place, row in outcome.rows.items() if row}
         return None
@@ -171,8 +170,8 @@ class _OldValues(Port):
         return outcome
 
     def read_persons(self, shard: int, generation: str, keys: Sequence[PersonKey]) -> list[bytes]:
-        found = self.target.read_persons(shard, generation, keys)
-        return [stored[:8] + self._refused.pop(key, stored[8:]) for key, stored in zip(keys, found, strict=True)]
+        values = self.target.read_persons(shard, generation, keys)
+        return [stored[:8] + self._refused.pop(key, stored[8:]) for key, stored in zip(keys, values, strict=True)]
 
 
 class OnlyTheTokenIsReadAgain(PlantedWorker):
@@ -207,7 +206,7 @@ class RepeatsChangePersons(PlantedWorker):
 class NoFingerprint(PlantedWorker):
     """Another record under the same offset is not noticed."""
 
-    def found_positions(self) -> None:
+    def on_found_positions(self) -> None:
         self.positions.find_mismatch = lambda run: None  # type: ignore[method-assign]  # the plant
 
 
@@ -269,12 +268,12 @@ SCRIPTED: dict[type[Any], type[World]] = {
 }
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it: the one that is made for what it breaks."""
     if plant in STORES:
-        return SCRIPTED.get(plant, World)(seed, home=home_of(plant))
+        return SCRIPTED.get(plant, World)(seed, home=make_home(plant))
     if plant in WORKERS:
         return SCRIPTED.get(plant, World)(seed, worker=plant)
     if issubclass(plant, Worker):
         return CutWorld(seed, worker=plant)
-    return CutWorld(seed, log=plant) if issubclass(plant, MemoryLog) else CutWorld(seed, home=home_of(plant))
+    return CutWorld(seed, log=plant) if issubclass(plant, MemoryLog) else CutWorld(seed, home=make_home(plant))

@@ -93,7 +93,7 @@ class PoisonedWorld(World):
         super().__init__(seed, steps=steps, **parts)
         self._refuse_in(self.store)
 
-    def job(self) -> Prone:
+    def make_job(self) -> Prone:
         return Prone(self)
 
     def quarantine(self, rate: float) -> Quarantine:
@@ -110,7 +110,7 @@ class PoisonedWorld(World):
     def _is_counted(self, partition: Partition, offset: int) -> bool:
         name = f"{self.broker.ids[partition.topic]}:{partition.number}:{offset}"
         ends: dict[str, int] = self.store.shards[0].ends
-        return any(n >= ENDS_MAX for known, n in ends.items() if known.endswith(f"|{name}"))
+        return any(n >= ENDS_MAX for end, n in ends.items() if end.endswith(f"|{name}"))
 
     def _refuse_in(self, store: Any) -> None:
         really: Callable[[int, str, Delta], Outcome] = store.apply
@@ -124,8 +124,8 @@ class PoisonedWorld(World):
 
     # happenings ------------------------------------------------------------------------------------------------
 
-    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
-        flaky = [(1.0, lambda: self.send(FLAKY))] if self.has_flaky else super().more_happenings()
+    def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        flaky = [(1.0, lambda: self.send(FLAKY))] if self.has_flaky else super().list_more_happenings()
         return [
             (0.5, lambda: self.send(UNREADABLE)),
             (0.5, lambda: self.send(UNFOLDABLE)),
@@ -152,22 +152,26 @@ class PoisonedWorld(World):
 
     # the end ---------------------------------------------------------------------------------------------------
 
-    def after_a_turn(self, running: Running) -> Running:
+    def act_after_a_turn(self, running: Running) -> Running:
         try:
-            return super().after_a_turn(running)
+            return super().act_after_a_turn(running)
         except self.deaths:
-            another = self.new_worker(fault_rate=0.0)
+            another = self.make_worker(fault_rate=0.0)
             another.log.assign(running.log.read_assignment()[1])
             return another
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
-        last = self.new_worker(fault_rate=0.0)
+        last = self.make_worker(fault_rate=0.0)
         last.log.assign(self.broker.list_partitions())
-        self.after_a_turn(last)
+        self.act_after_a_turn(last)
         wrong = super().check(distinct_tolerance=distinct_tolerance)
         dead_letters = self.broker.dead_letters.values()
-        internal = [one for one in dead_letters if one.reason is Reason.INTERNAL]
-        good = [one.origin for one in internal if not any(kind in (one.record.value or b"") for kind in POISON)]
+        internal = [dead_letter for dead_letter in dead_letters if dead_letter.reason is Reason.INTERNAL]
+        good = [
+            dead_letter.origin
+            for dead_letter in internal
+            if not any(kind in (dead_letter.record.value or b"") for kind in POISON)
+        ]
         wrong += [f"{origin} is good, and was quarantined" for origin in good]
         lasts = {f"{self.broker.ids[p.topic]}:{p.number}:{len(rs) - 1}" for p, rs in self.broker.records.items()}
         counted: Iterable[str] = self.store.shards[0].ends
@@ -240,15 +244,15 @@ class HarmlessNotTried(Quarantine):
     """Nobody asks whether a harmless record would fare better."""
 
     def decode(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> DecodedRun:
-        return super().decode(run, stream_time_ms, _credulous(isolated))
+        return super().decode(run, stream_time_ms, _make_credulous(isolated))
 
     def count_and_raise(
         self, raised: RecordRaised, isolated: IsolatedFold, positions: Positions, is_well: Callable[[], bool]
     ) -> NoReturn:
-        super().count_and_raise(raised, _credulous(isolated), positions, is_well)
+        super().count_and_raise(raised, _make_credulous(isolated), positions, is_well)
 
 
-def _credulous(isolated: IsolatedFold) -> Credulous:
+def _make_credulous(isolated: IsolatedFold) -> Credulous:
     return Credulous(isolated.job, isolated.projects, isolated.shards, isolated.server_s)
 
 
@@ -260,7 +264,7 @@ class Credulous(IsolatedFold, frozen=True):
 PLANTS: tuple[type[Any], ...] = (QuarantinedUnseen, NeverCleared, CountedOnUnavailable, HarmlessNotTried)
 
 
-def planted_world(plant: type[Any], seed: int) -> World:
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant is CountedOnUnavailable:
         return PoisonedWorld(seed, worker=plant, quarantine_of=QuarantinedUnseen)

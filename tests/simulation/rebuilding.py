@@ -41,7 +41,7 @@ class Rebuilds:
         if isinstance(world.store, MemoryStore):
             self._listen(world.store)
 
-    def happenings(self) -> list[tuple[float, Callable[[], None]]]:
+    def list_happenings(self) -> list[tuple[float, Callable[[], None]]]:
         return [
             (0.8 if len(self.running) < 2 else 0.0, self.begin),
             (10.0 if self.running else 0.0, self.work),
@@ -53,7 +53,7 @@ class Rebuilds:
         """One, or two at once over the same shards."""
         shard = self.world.rng.choice([None, self.world.rng.randrange(self.world.shards)])
         for _ in range(self.world.rng.choice([1, 2])):
-            self.running.append(self.new(only=None if shard is None else [shard]))
+            self.running.append(self.make_rebuild(only=None if shard is None else [shard]))
 
     def work(self) -> None:
         """A few turns of one of them."""
@@ -80,7 +80,7 @@ class Rebuilds:
         """A batch was written half: the shard stands still until it is built anew, or goes back in time."""
         self.world.home.tear(self.world.rng.randrange(self.world.shards))
 
-    def meanwhile(self) -> None:
+    def act_meanwhile(self) -> None:
         """Between two calls of a rebuild events arrive, workers count some of them, another rebuild goes on."""
         if self.is_calm:
             return
@@ -92,7 +92,7 @@ class Rebuilds:
         if others and self.world.rng.random() < 0.5:
             self._let_work(self.world.rng.choice(others), turns=self.world.rng.choice([1, 2, 3]))
 
-    def new(self, only: list[int] | None = None, fault_rate: float | None = None) -> Rebuild:
+    def make_rebuild(self, only: list[int] | None = None, fault_rate: float | None = None) -> Rebuild:
         world = self.world
         rate = world.fault_rate if fault_rate is None else fault_rate
         # It reads each partition by itself, far more often than it calls the store: else it would hardly switch.
@@ -104,7 +104,7 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
-            job=world.job(),
+            job=world.make_job(),
             start_call=world.begin_call,
             limits=WorkerLimits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])
@@ -124,7 +124,7 @@ class Rebuilds:
     def settle(self) -> list[str]:
         """Build anew what is torn, without faults. Everything that is wrong so far."""
         torn = [shard for shard in range(self.world.shards) if self._is_torn(shard)]
-        return self.wrong or (self.finish(self.new(torn, 0.0)) if torn else [])
+        return self.wrong or (self.finish(self.make_rebuild(torn, 0.0)) if torn else [])
 
     def finish(self, rebuild: Rebuild) -> list[str]:
         self.is_calm = True
@@ -132,7 +132,7 @@ class Rebuilds:
             try:
                 self._step(rebuild)
             except self.world.deaths:  # the operator begins it again
-                rebuild = self.new(rebuild.remaining, 0.0)
+                rebuild = self.make_rebuild(rebuild.remaining, 0.0)
             self.world.clock += 0.7
             if not rebuild.remaining:
                 return self.wrong
@@ -143,13 +143,13 @@ class Rebuilds:
         return state is None or state.torn
 
     def _step(self, rebuild: Rebuild) -> None:
-        left = len(rebuild.remaining)
+        remaining_before = len(rebuild.remaining)
         self._at_work.append(rebuild)
         try:
             rebuild.step()
         finally:
             self._at_work.pop()
-            self.switches += left - len(rebuild.remaining)
+            self.switches += remaining_before - len(rebuild.remaining)
 
     def _listen(self, store: MemoryStore) -> None:
         really = store._publish
@@ -180,11 +180,11 @@ class WatchedStore:
         return outcome
 
     def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
-        self._rebuilds.meanwhile()
+        self._rebuilds.act_meanwhile()
         old = self._rebuilds.live()[shard][1]
         outcome: SwitchOutcome = self._store.switch(shard, expected=expected, generation=generation, lost=lost)
         new = self._rebuilds.live()[shard][1]
-        back = [place for place in old if _next_offset(new, place) < _next_offset(old, place)]
+        back = [place for place in old if _find_next_offset(new, place) < _find_next_offset(old, place)]
         self._rebuilds.wrong += [f"a switch has taken {place} back" for place in back]
         return outcome
 
@@ -197,16 +197,20 @@ class WatchedDeadLetters:
         self.shards: Sequence[int] = ()
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        again = [one for one in dead_letters if one.record.offset < self._counted(one.record.partition)]
+        again = [
+            dead_letter
+            for dead_letter in dead_letters
+            if dead_letter.record.offset < self._find_counted_offset(dead_letter.record.partition)
+        ]
         self._rebuilds.wrong += [f"a rebuild has quarantined {dead_letter.origin} again" for dead_letter in again]
         self._log.quarantine(dead_letters)
 
-    def _counted(self, partition: Partition) -> int:
+    def _find_counted_offset(self, partition: Partition) -> int:
         """Up to where the generations that are read have counted a partition, in all of the shards."""
         place = PartitionId(self._rebuilds.world.broker.ids[partition.topic], partition.number)
         live = self._rebuilds.live()
-        return min(_next_offset(live[shard][1], place) for shard in self.shards)
+        return min(_find_next_offset(live[shard][1], place) for shard in self.shards)
 
 
-def _next_offset(ledger: dict[PartitionId, str], place: PartitionId) -> int:
+def _find_next_offset(ledger: dict[PartitionId, str], place: PartitionId) -> int:
     return int(ledger.get(place, "0").split("|")[0])

@@ -29,11 +29,11 @@ class ScriptedWorld(World):
         self.before_next_call: Callable[[], None] | None = None
         super().__init__(seed, steps=0, fault_rate=0.0, shards=(1,), **parts)
 
-    def script(self) -> None:
+    def run_script(self) -> None:
         raise NotImplementedError
 
     def run(self, *, distinct_tolerance: float = 0.0) -> list[str]:
-        self.script()
+        self.run_script()
         return super().run(distinct_tolerance=distinct_tolerance)
 
     def begin_call(self, call: Callable[[], Outcome]) -> Callable[[], Outcome]:
@@ -58,7 +58,7 @@ class ScriptedWorld(World):
         self.broker.append(partition, START_MS + self.sent, key, json.dumps(event).encode())
         return partition
 
-    def until_a_call_is_under_way(self, act: Callable[[], object]) -> None:
+    def act_until_a_call_is_under_way(self, act: Callable[[], object]) -> None:
         before = self.begun_calls
         for _ in range(STEPS_MAX):
             act()
@@ -75,21 +75,21 @@ def lose() -> None:
 class CallWithoutAnEffect(ScriptedWorld):
     """A batch is sent and never arrives. Nothing else is read before that is noticed; another record is after it."""
 
-    def script(self) -> None:
+    def run_script(self) -> None:
         worker = self.workers[0]
         worker.log.assign([self.view(WEB, "anna")])
         self.before_next_call = lose
-        self.until_a_call_is_under_way(worker.worker.turn)
+        self.act_until_a_call_is_under_way(worker.worker.turn)
         worker.worker.turn()
         self.view(WEB, "anna")
-        self.until_a_call_is_under_way(worker.worker.turn)
+        self.act_until_a_call_is_under_way(worker.worker.turn)
         worker.worker.turn()
 
 
 class StoreGoesBackUnderACall(ScriptedWorld):
     """The store comes back without its last write while the next call is under way; then others are read of."""
 
-    def script(self) -> None:
+    def run_script(self) -> None:
         worker = self.workers[0]
         worker.log.assign([self.view(WEB, "anna", has_id=False)])
         self._count(worker)
@@ -102,7 +102,7 @@ class StoreGoesBackUnderACall(ScriptedWorld):
             self._count(worker)
 
     def _count(self, running: Running) -> None:
-        self.until_a_call_is_under_way(running.worker.turn)
+        self.act_until_a_call_is_under_way(running.worker.turn)
         running.worker.turn()
 
 
@@ -111,12 +111,12 @@ class TwoMeetSomebodyNew(ScriptedWorld):
 
     views = 1  # of her, in each partition
 
-    def script(self) -> None:
-        both = self.workers[:2]
-        for running, topic in zip(both, (WEB, MOBILE), strict=True):
+    def run_script(self) -> None:
+        pair = self.workers[:2]
+        for running, topic in zip(pair, (WEB, MOBILE), strict=True):
             running.log.assign({self.view(topic, "anna") for _ in range(self.views)})
-            self.until_a_call_is_under_way(running.worker.turn)
-        for running in both:
+            self.act_until_a_call_is_under_way(running.worker.turn)
+        for running in pair:
             running.worker.turn()
 
 
@@ -125,8 +125,8 @@ class TwoMeetInSeveralRecords(TwoMeetSomebodyNew):
 
     views = 3
 
-    def script(self) -> None:
-        super().script()
+    def run_script(self) -> None:
+        super().run_script()
         for _ in range(3 * self.views):
             self.workers[1].worker.turn()
 
@@ -134,22 +134,22 @@ class TwoMeetInSeveralRecords(TwoMeetSomebodyNew):
 class TwoMeetInALooseId(ScriptedWorld):
     """Two workers read one id, in partitions of one topic, before either has written it. A bot's: no person decides."""
 
-    def script(self) -> None:
-        both, key = self.workers[:2], b"demo:anna"
+    def run_script(self) -> None:
+        pair, key = self.workers[:2], b"demo:anna"
         event = {"projectId": "demo", "type": "page", "userId": "anna", "messageId": "m", "marks": ["bot:agent"]}
-        for number, running in enumerate(both):
+        for number, running in enumerate(pair):
             self.broker.append(Partition(WEB, number), START_MS, key, json.dumps(event).encode())
             running.log.assign([Partition(WEB, number)])
-            self.until_a_call_is_under_way(running.worker.turn)
-        for running in both:
+            self.act_until_a_call_is_under_way(running.worker.turn)
+        for running in pair:
             running.worker.turn()
 
 
 class TwoMeetInAnOrder(ScriptedWorld):
     """Two workers read reports of one order before either has counted it. A bot's: no person decides."""
 
-    def script(self) -> None:
-        both = self.workers[:2]
+    def run_script(self) -> None:
+        pair = self.workers[:2]
         event = {
             "projectId": "demo",
             "type": "track",
@@ -158,21 +158,21 @@ class TwoMeetInAnOrder(ScriptedWorld):
             "marks": ["bot:agent"],
             "properties": {"order_id": "o-1", "product_id": "p-1", "price": 5},
         }
-        for number, running in enumerate(both):
+        for number, running in enumerate(pair):
             report = json.dumps({**event, "messageId": f"m-{number}"}).encode()
             self.broker.append(Partition(WEB, number), START_MS, b"demo:%d" % number, report)
             running.log.assign([Partition(WEB, number)])
-            self.until_a_call_is_under_way(running.worker.turn)
-        for running in both:
+            self.act_until_a_call_is_under_way(running.worker.turn)
+        for running in pair:
             running.worker.turn()
 
 
 class SwitchUnderACall(ScriptedWorld):
     """Two rebuilds build one generation, and the other one switches to it while a call is under way."""
 
-    def script(self) -> None:
+    def run_script(self) -> None:
         self.view(WEB, "anna")
-        rebuild = self.rebuilds.new()
+        rebuild = self.rebuilds.make_rebuild()
         self.before_next_call = self._switch
         self.rebuilds.finish(rebuild)
         assert self.store.read_state(0).generation == rebuild.names[0]

@@ -26,10 +26,10 @@ from rtaplatform.store.redis.apply_payload import Retention
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.comparison import differences, expected
+from tests.comparison import compute_expected, find_differences
 from tests.contract.conftest import store_settings
 from tests.integration.servers import Running
-from tests.simulation.capped import FEW, CappedWorld, LargeShop, count_large_shop, seats_of
+from tests.simulation.capped import FEW, CappedWorld, LargeShop, count_large_shop, make_seats
 from tests.simulation.test_redis import SKETCH_TOLERANCE, RedisHome
 from tests.simulation.world import MemoryHome
 from tests.unit.analytics.catalog import Catalog, Product
@@ -49,14 +49,16 @@ def test_what_has_a_seat_is_right_through_crashes_repeats_and_roll_backs(seed: i
 
 
 def test_the_worlds_fill_their_buckets() -> None:
-    rest, left_out = Counter[str](), 0
+    others, left_out = Counter[str](), 0
     for seed in range(6):
         world = CappedWorld(seed)
         assert world.run() == []
-        held = world.home.held()
-        rest.update(rollup for (_, rollup, *_), fields in held.cells.items() if any("\x1e" in name for name in fields))
-        left_out += sum("left_out" in name for fields in held.cells.values() for name in fields)
-    assert all(rest[rollup] > 10 for rollup in ("activity", "events", "products"))
+        totals = world.home.read_totals()
+        others.update(
+            rollup for (_, rollup, *_), fields in totals.cells.items() if any("\x1e" in name for name in fields)
+        )
+        left_out += sum("left_out" in name for fields in totals.cells.values() for name in fields)
+    assert all(others[rollup] > 10 for rollup in ("activity", "events", "products"))
     assert left_out > 10
 
 
@@ -73,9 +75,9 @@ class Server(RedisHome):
 @pytest.fixture
 def servers(valkey_server: Running[Valkey]) -> Iterator[list[Any]]:
     """Those that a test has made; they are closed at its end."""
-    made: list[Any] = [valkey_server]
-    yield made
-    for home in made[1:]:
+    homes: list[Any] = [valkey_server]
+    yield homes
+    for home in homes[1:]:
         home.store.close()
         home.tester.close()
 
@@ -83,9 +85,9 @@ def servers(valkey_server: Running[Valkey]) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("seed_of_caps", range(3))
 def test_and_on_the_real_server(seed_of_caps: int, servers: list[Any]) -> None:
     def home(shards: int) -> Server:
-        made = Server(servers[0], shards, FEW)
-        servers.append(made)
-        return made
+        new_home = Server(servers[0], shards, FEW)
+        servers.append(new_home)
+        return new_home
 
     start_ms = time.time_ns() // 1_000_000
     wrong = CappedWorld(seed_of_caps, home=home, start_ms=start_ms).run(distinct_tolerance=SKETCH_TOLERANCE)
@@ -98,56 +100,58 @@ def test_and_on_the_real_server(seed_of_caps: int, servers: list[Any]) -> None:
 def test_a_large_shop_is_counted_and_asked_for_rightly() -> None:
     home = MemoryHome(1, CAPS_OF_SHOP)
     truth = count_large_shop(SHOP, home)
-    assert differences(home.held(), expected(truth), seats=seats_of(CAPS_OF_SHOP)) == []
-    assert wrong_answers(home.store, truth.projects["demo"], SHOP) == []
+    assert find_differences(home.read_totals(), compute_expected(truth), seats=make_seats(CAPS_OF_SHOP)) == []
+    assert find_wrong_answers(home.store, truth.projects["demo"], SHOP) == []
 
 
 def test_the_true_caps_on_the_real_server(servers: list[Any]) -> None:
     servers.append(Server(servers[0], 1, CAPS))
     truth = count_large_shop(LARGEST, servers[-1])
-    found = differences(servers[-1].held(), expected(truth), distinct_tolerance=SKETCH_TOLERANCE, seats=seats_of(CAPS))
-    assert found == []
+    lines = find_differences(
+        servers[-1].read_totals(), compute_expected(truth), distinct_tolerance=SKETCH_TOLERANCE, seats=make_seats(CAPS)
+    )
+    assert lines == []
     reader = RedisReader(store_settings(servers[0]))
-    assert wrong_answers(reader, truth.projects["demo"], LARGEST) == []
+    assert find_wrong_answers(reader, truth.projects["demo"], LARGEST) == []
 
 
-def category(product: str) -> str:
-    return f"c{hash_of(product) % CATEGORIES}"
+def find_category(product: str) -> str:
+    return f"c{hash_text(product) % CATEGORIES}"
 
 
-def hash_of(text: str) -> int:
+def hash_text(text: str) -> int:
     return sum(text.encode())
 
 
-def catalog_services_of(truth: ProjectTruth) -> Catalog:
+def make_catalog(truth: ProjectTruth) -> Catalog:
     products = {product for _, _, product in truth.products}
-    return Catalog({product: Product(product, category(product), brand="b") for product in products if product})
+    return Catalog({product: Product(product, find_category(product), brand="b") for product in products if product})
 
 
 def recount(truth: ProjectTruth, measure: str, by: Any) -> Counter[str]:
-    found = Counter[str]()
+    counts = Counter[str]()
     for (kind, _, product), numbers in truth.products.items():
         if kind == "day" and numbers[measure]:
-            found[by(product)] += numbers[measure]
-    return found
+            counts[by(product)] += numbers[measure]
+    return counts
 
 
-def by_name(truth: ProjectTruth) -> Counter[str]:
-    found = Counter[str]()
+def count_by_name(truth: ProjectTruth) -> Counter[str]:
+    counts = Counter[str]()
     for (kind, _, name, *_), numbers in truth.events.items():
         if kind == "day":
-            found[name] += numbers["count"]
-    return found
+            counts[name] += numbers["count"]
+    return counts
 
 
-def wrong_answers(reader: Any, truth: ProjectTruth, shop: LargeShop) -> list[str]:
+def find_wrong_answers(reader: Any, truth: ProjectTruth, shop: LargeShop) -> list[str]:
     """Answers that are neither right nor say that they are not exact; and those that say so without need."""
     views, orders = recount(truth, "views", str), recount(truth, "orders", str)
-    names = by_name(truth)
+    names = count_by_name(truth)
     assert len(views) > 1_000
     first, last = next(iter(views)), "hit"
     # Question, the rows that are right (None: what the cap leaves is not known), and whether a cap touches it.
-    asked: list[tuple[dict[str, Any], dict[str, int], bool]] = [
+    questions: list[tuple[dict[str, Any], dict[str, int], bool]] = [
         ({"metric": "product_views"}, {"": names["Product Viewed"]}, False),
         ({"metric": "orders"}, {"": names["Order Completed"]}, False),
         ({"metric": "page_views"}, {"": names["$page"]}, False),
@@ -159,36 +163,36 @@ def wrong_answers(reader: Any, truth: ProjectTruth, shop: LargeShop) -> list[str
         ({"metric": "product_views", "filters": {"product_id": [last]}}, {"": views[last]}, True),
         (
             {"metric": "product_views", "breakdown": ["product_category"], "limit": 100},
-            dict(recount(truth, "views", category)), True,
+            dict(recount(truth, "views", find_category)), True,
         ),
         (
             {"metric": "product_views", "filters": {"product_category": ["c1"]}},
-            {"": recount(truth, "views", category)["c1"]}, True,
+            {"": recount(truth, "views", find_category)["c1"]}, True,
         ),
         ({"metric": "orders", "breakdown": ["product_id"], "limit": 1}, dict(orders.most_common(1)), True),
         ({"metric": "orders", "breakdown": ["product_brand"]}, {"b": names["Order Completed"]}, True),
     ]  # fmt: skip
-    found = []
-    for question, rows, is_touched in asked:
+    wrong = []
+    for question, rows, is_touched in questions:
         answer = ask(reader, truth, shop, question)
-        told = {"".join(row.dimensions.values()): row.total for row in answer.results}
-        if answer.meta.exact and told != rows:
-            found.append(f"{question}: {str(told)[:200]} instead of {str(rows)[:200]}, and exact")
+        totals = {"".join(row.dimensions.values()): row.total for row in answer.results}
+        if answer.meta.exact and totals != rows:
+            wrong.append(f"{question}: {str(totals)[:200]} instead of {str(rows)[:200]}, and exact")
         if answer.meta.exact == is_touched or (answer.meta.error is None) != is_touched:
-            found.append(f"{question}: exact {answer.meta.exact}, error {answer.meta.error}")
-    return found
+            wrong.append(f"{question}: exact {answer.meta.exact}, error {answer.meta.error}")
+    return wrong
 
 
 def ask(reader: Any, truth: ProjectTruth, shop: LargeShop, question: dict[str, Any]) -> Answer:
     """Of the shop's day, in the evening."""
     clock, day = Clock(shop.begin_ms + 18 * 3_600_000), datetime.fromtimestamp(shop.begin_ms / 1000 + 7_200, UTC).date()
     period = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
-    engine = Engine(reader, FreshnessTracker(), clock, catalog_services_of(truth))
+    engine = Engine(reader, FreshnessTracker(), clock, make_catalog(truth))
 
     async def answer() -> Answer:
-        (found,) = await engine.answer("demo", [parse_object({**period, **question})])
+        (computed_answer,) = await engine.answer("demo", [parse_object({**period, **question})])
         if hasattr(reader, "close"):
             await reader.close()
-        return found
+        return computed_answer
 
     return asyncio.run(answer())

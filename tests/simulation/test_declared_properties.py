@@ -24,22 +24,22 @@ def test_events_count_from_the_declaration_on_and_a_rebuild_counts_those_before(
     site = PropertySite()
     site.send(plan="pro")
     site.count()
-    assert site.held("property.plan") == {}
+    assert site.read_day("property.plan") == {}
     site.declare("v1", "plan", "coupon")
     site.send(plan="pro")
     site.send(plan="free", coupon=7)
     site.count()
-    assert site.held("property.plan") == {"count": 2, make_field("count", "pro"): 1, make_field("count", "free"): 1}
-    assert site.held("property.coupon+event")[make_field("count", "7", "Signed Up")] == 1
-    assert site.held("activity")["count"] == 3
+    assert site.read_day("property.plan") == {"count": 2, make_field("count", "pro"): 1, make_field("count", "free"): 1}
+    assert site.read_day("property.coupon+event")[make_field("count", "7", "Signed Up")] == 1
+    assert site.read_day("activity")["count"] == 3
     site.rebuild()
-    assert site.held("property.plan") == {"count": 3, make_field("count", "pro"): 2, make_field("count", "free"): 1}
+    assert site.read_day("property.plan") == {"count": 3, make_field("count", "pro"): 2, make_field("count", "free"): 1}
     site.declare("v2", "coupon")
     site.send(plan="pro")
     for _ in range(8):
         site.worker.turn()
-    assert site.held("property.plan")["count"] == 3, "it is declared no more"
-    assert site.held("property.coupon")["count"] == 4
+    assert site.read_day("property.plan")["count"] == 3, "it is declared no more"
+    assert site.read_day("property.coupon")["count"] == 4
 
 
 def test_the_values_of_a_property_beyond_a_thousand_are_told_as_other_and_the_total_stays_exact() -> None:
@@ -50,8 +50,8 @@ def test_the_values_of_a_property_beyond_a_thousand_are_told_as_other_and_the_to
     site.send()
     for _ in range(4):
         site.count()
-    held = site.held("property.search")
-    assert held["count"] == 1_101
-    assert held[make_field("count", OTHER)] == 100
-    assert held[make_field("count", "")] == 1
-    assert sum(name.startswith(make_field("count", "word")) for name in held) == 1_000
+    fields = site.read_day("property.search")
+    assert fields["count"] == 1_101
+    assert fields[make_field("count", OTHER)] == 100
+    assert fields[make_field("count", "")] == 1
+    assert sum(name.startswith(make_field("count", "word")) for name in fields) == 1_000

@@ -11,9 +11,9 @@ from rtaplatform.core.rollups import make_field
 from rtaplatform.process.fold.person_state import TOKEN_BYTES
 from rtaplatform.process.people.person_value import KnownTrait, Person, decode_value
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
-from tests.comparison import differences, expected, held_in_memory
+from tests.comparison import compute_expected, find_differences, read_memory_totals
 from tests.simulation.declaring_site import AT_MS, WEB, DeclaringSite
-from tests.simulation.persons import key_of
+from tests.simulation.persons import make_key
 from tests.simulation.traits_world import PLANTS, TraitsWorld
 
 
@@ -30,26 +30,28 @@ class TraitSite(DeclaringSite):
     def identify(self, later_ms: int = 0, user: str = "u", **traits: Any) -> None:
         self.send("identify", later_ms=later_ms, userId=user, traits=traits)
 
-    def by(self, trait: str, measure: str = "count") -> dict[str, int]:
+    def read_by_value(self, trait: str, measure: str = "count") -> dict[str, int]:
         prefix = make_field(measure, "")
-        return {n[len(prefix) :]: k for n, k in self.held(f"user.{trait}").items() if n.startswith(prefix)}
+        return {n[len(prefix) :]: k for n, k in self.read_day(f"user.{trait}").items() if n.startswith(prefix)}
 
-    def visitors(self, trait: str) -> dict[str, int]:
+    def count_visitors(self, trait: str) -> dict[str, int]:
         sketches = self.store.shards[0].totals.sketches.items()
         return {key.value: len(ids) for key, ids in sketches if (key.dimension, key.kind) == (f"user.{trait}", "d")}
 
-    def differences(self) -> list[str]:
+    def find_differences(self) -> list[str]:
         """From what the oracle says."""
         project = self.store.read_projects(0, ["demo"])["demo"]
         records = [ConsumedRecord(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in self.broker.records[WEB]]
         rules = {"zone": project.zone, "currency": project.currency, "user_traits": project.user_traits}
-        return differences(held_in_memory(self.store), expected(recount(records, projects={"demo": rules})))
+        return find_differences(
+            read_memory_totals(self.store), compute_expected(recount(records, projects={"demo": rules}))
+        )
 
-    def stored(self, space: str, text: str) -> bytes:
-        return self.store.shards[0].totals.persons[("demo", key_of((space, text)))][TOKEN_BYTES:]
+    def read_stored(self, space: str, text: str) -> bytes:
+        return self.store.shards[0].totals.persons[("demo", make_key((space, text)))][TOKEN_BYTES:]
 
-    def known(self, user: str = "u") -> tuple[KnownTrait, ...]:
-        value = decode_value(self.stored("u", user))
+    def read_known(self, user: str = "u") -> tuple[KnownTrait, ...]:
+        value = decode_value(self.read_stored("u", user))
         assert isinstance(value, Person)
         return value.traits
 
@@ -65,10 +67,10 @@ def test_an_event_counts_by_the_trait_that_was_known_before_it_wherever_the_batc
         if is_cut:
             site.count()
     site.count()
-    assert site.by("plan") == {"": 1, "free": 2, "pro": 2}
-    assert site.by("plan", "page_views") == {"": 1, "free": 1, "pro": 1}
-    assert site.visitors("plan") == {"": 1, "free": 1, "pro": 1}
-    assert site.held("user.plan+event")[make_field("count", "pro", "$page")] == 1
+    assert site.read_by_value("plan") == {"": 1, "free": 2, "pro": 2}
+    assert site.read_by_value("plan", "page_views") == {"": 1, "free": 1, "pro": 1}
+    assert site.count_visitors("plan") == {"": 1, "free": 1, "pro": 1}
+    assert site.read_day("user.plan+event")[make_field("count", "pro", "$page")] == 1
 
 
 def test_the_latest_identify_by_event_time_decides_and_null_removes() -> None:
@@ -77,13 +79,13 @@ def test_the_latest_identify_by_event_time_decides_and_null_removes() -> None:
     site.identify(plan="old", size="old")
     site.send(userId="u")
     site.count()
-    assert site.by("plan") == {"pro": 3}
-    assert [(trait.name, trait.text) for trait in site.known()] == [("plan", "pro"), ("size", "5")]
+    assert site.read_by_value("plan") == {"pro": 3}
+    assert [(trait.name, trait.text) for trait in site.read_known()] == [("plan", "pro"), ("size", "5")]
     site.identify(later_ms=2_000, plan=None, size=["a"])
     site.identify(later_ms=1_500, plan="late")
     site.count()
-    assert site.by("plan") == {"pro": 3, "": 2}
-    assert site.by("size") == {"5": 3, "": 2}
+    assert site.read_by_value("plan") == {"pro": 3, "": 2}
+    assert site.read_by_value("size") == {"5": 3, "": 2}
 
 
 def test_a_link_makes_the_traits_those_of_the_united_person() -> None:
@@ -94,12 +96,12 @@ def test_a_link_makes_the_traits_those_of_the_united_person() -> None:
     site.send("identify", anonymousId="a", userId="u")
     site.send(userId="u")
     site.count()
-    assert site.by("plan") == {"free": 4, "": 1}
+    assert site.read_by_value("plan") == {"free": 4, "": 1}
     site.identify(plan="pro")
     site.send(anonymousId="a")
     site.count()
-    assert site.by("plan") == {"free": 4, "": 1, "pro": 2}
-    assert [trait.text for trait in site.known()] == ["pro"]
+    assert site.read_by_value("plan") == {"free": 4, "": 1, "pro": 2}
+    assert [trait.text for trait in site.read_known()] == ["pro"]
 
 
 @pytest.mark.parametrize("cut_after", [(), (1,), (2,), (1, 2), (1, 2, 3)])
@@ -112,8 +114,8 @@ def test_who_has_two_ids_is_one_visitor_by_trait_wherever_the_batch_is_cut(cut_a
             site.count()
     site.send(anonymousId="b", userId="u", later_ms=-1_000)  # the id that was seen first is another one now
     site.count()
-    assert site.visitors("plan") == {"": 2 if cut_after else 1}
-    assert site.differences() == []
+    assert site.count_visitors("plan") == {"": 2 if cut_after else 1}
+    assert site.find_differences() == []
 
 
 def test_orders_and_refunds_count_by_trait_and_a_repeated_order_adds_nothing() -> None:
@@ -124,32 +126,32 @@ def test_orders_and_refunds_count_by_trait_and_a_repeated_order_adds_nothing() -
         site.send("track", event="Order Completed", userId="u", properties=order)
     site.send("track", event="Order Refunded", userId="u", properties={"order_id": "o-1", "total": 5})
     site.count()
-    assert site.by("plan") == {"pro": 4}
-    assert {m: site.by("plan", m) for m in ("orders", "units", "revenue", "refunds")} == {
+    assert site.read_by_value("plan") == {"pro": 4}
+    assert {m: site.read_by_value("plan", m) for m in ("orders", "units", "revenue", "refunds")} == {
         "orders": {"pro": 1}, "units": {"pro": 20_000}, "revenue": {"pro": 200_000}, "refunds": {"pro": 50_000},
     }  # fmt: skip
 
 
 def test_a_person_of_a_project_without_traits_is_stored_as_before() -> None:
     site, other = TraitSite(), TraitSite("plan")
-    for one in (site, other):
-        one.identify(plan="pro")
-        one.count()
-    assert site.held("user.plan") == {}
-    before, after = site.stored("u", "u"), other.stored("u", "u")
+    for site_of_two in (site, other):
+        site_of_two.identify(plan="pro")
+        site_of_two.count()
+    assert site.read_day("user.plan") == {}
+    before, after = site.read_stored("u", "u"), other.read_stored("u", "u")
     assert (before[0], after[0]) == (0x98, 0x99)
     assert after[1 : len(before)] == before[1:]
     assert after[len(before) :] != b"", "the traits come last"
     site.declare("v1", "plan")
     site.send(userId="u")
     site.count()
-    assert site.by("plan") == {"": 1}, "it is learned from the declaration on"
+    assert site.read_by_value("plan") == {"": 1}, "it is learned from the declaration on"
     site.rebuild()
-    assert site.by("plan") == {"pro": 2}, "a rebuild learns from all that the log has"
+    assert site.read_by_value("plan") == {"pro": 2}, "a rebuild learns from all that the log has"
     site.declare("v2")
     site.send(userId="u")
     site.count()
-    assert site.known() == ()
+    assert site.read_known() == ()
 
 
 def test_bots_have_no_traits_and_the_rows_sum_to_all_events() -> None:
@@ -158,8 +160,8 @@ def test_bots_have_no_traits_and_the_rows_sum_to_all_events() -> None:
     site.send(userId="u", marks=["bot:agent"])
     site.send("identify", userId="u", traits={"plan": "bot"}, marks=["bot:agent"])
     site.count()
-    assert site.by("plan") == {"pro": 1}
-    assert site.held("user.plan")[make_field("~count", "")] == site.held("activity")["~count"] == 2
+    assert site.read_by_value("plan") == {"pro": 1}
+    assert site.read_day("user.plan")[make_field("~count", "")] == site.read_day("activity")["~count"] == 2
 
 
 @pytest.mark.parametrize("number", range(6))

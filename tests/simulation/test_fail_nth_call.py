@@ -23,11 +23,11 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
+from tests.comparison import Totals, check_the_law, compute_expected, find_differences, read_memory_totals
 from tests.simulation.faults import Crash, start_call
 from tests.simulation.home import RULES
-from tests.simulation.persons import Values, Witness, differing, values_in
-from tests.simulation.world import PROJECTS, START_MS, TOPICS, traffic
+from tests.simulation.persons import Values, Witness, find_differing, read_values
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, draw_traffic
 
 RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
@@ -55,9 +55,9 @@ class Failing:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._target, name)
-        return call if name == "read_assignment" else self._counted(name, call)
+        return call if name == "read_assignment" else self._make_counted(name, call)
 
-    def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _make_counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def attempt(*args: Any, **kwargs: Any) -> Any:
             plan = self._plan
             plan.calls.append(name)
@@ -84,13 +84,13 @@ class Scenario:
     def run(self) -> list[str]:
         """Everything that is wrong at the end."""
         self.begin()
-        worker = self.worker()
+        worker = self.make_worker()
         for _ in range(TURNS_MAX):
             self.clock += 0.9
             try:
                 worker.turn()
             except Crash:
-                worker = self.worker()
+                worker = self.make_worker()
             if self.is_at_the_end() and len(self.plan.calls) > self.plan.n:
                 return self.check()
         return [f"the end was not reached; stops: {worker.positions.stops}"]
@@ -100,12 +100,12 @@ class Scenario:
             starts = {PartitionId(topic_id, 0): 0 for topic_id in self.broker.ids.values()}
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
         self.store.set_projects(PROJECTS, "v1")
-        for sent in islice(traffic(7, Random(7), 300.0), RECORDS - 1):
+        for sent in islice(draw_traffic(7, Random(7), 300.0), RECORDS - 1):
             partition = Partition(sent.topic, find_bucket(sent.key, TOPICS[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
         self.broker.append(Partition("rta.events.web", 0), START_MS, b"k", LATE)
 
-    def worker(self) -> Worker:
+    def make_worker(self) -> Worker:
         log = MemoryLog(self.broker, batch_max=5, portion_max=2)
         log.assign(self.broker.list_partitions())
         return Worker(
@@ -125,32 +125,37 @@ class Scenario:
         return all(int(of.get(place, "0").split("|")[0]) == end for of in ledgers for place, end in ends.items())
 
     def check(self) -> list[str]:
-        found, (totals, values) = held_in_memory(self.store), wanted()
-        wrong = differences(found, totals) + differing(values_in(self.store), values) + check_the_law(found)
+        totals_in_store, (totals, values) = read_memory_totals(self.store), make_expected()
+        wrong = (
+            find_differences(totals_in_store, totals)
+            + find_differing(read_values(self.store), values)
+            + check_the_law(totals_in_store)
+        )
         wrong += [
-            f"origin {origin} without a dead letter" for origin in sorted(found.dead - set(self.broker.dead_letters))
+            f"origin {origin} without a dead letter"
+            for origin in sorted(totals_in_store.dead - set(self.broker.dead_letters))
         ]
-        consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
+        consumed = sum(n for name, n in totals_in_store.counts.items() if name.endswith("|consumed"))
         return wrong + ([] if consumed == RECORDS else [f"consumed {consumed} of {RECORDS} records"])
 
 
 @cache
-def wanted() -> tuple[Totals, Values]:
-    scenario = Scenario(NOTHING_FAILS())
+def make_expected() -> tuple[Totals, Values]:
+    scenario = Scenario(make_harmless_plan())
     scenario.begin()
     witness = Witness(RULES)
     for p, records in scenario.broker.records.items():
         for r in records:
             witness.add(ConsumedRecord(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
-    return expected(witness.truth), witness.values()
+    return compute_expected(witness.truth), witness.find_values()
 
 
-def NOTHING_FAILS() -> Plan:  # noqa: N802
+def make_harmless_plan() -> Plan:
     return Plan(-1, Crash, False)
 
 
 def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
-    totals = wanted()[0].counts
+    totals = make_expected()[0].counts
     for outcome in ("applied", "duplicate", "late", "dead"):
         assert sum(n for name, n in totals.items() if name.endswith(f"|{outcome}")) > 0, outcome
 
@@ -158,7 +163,7 @@ def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("error", ERRORS)
 def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
-    clean = NOTHING_FAILS()
+    clean = make_harmless_plan()
     assert Scenario(clean).run() == []
     names = {
         "poll", "read_extents", "seek", "commit", "quarantine", "read_state", "read_blocks", "read_loose_ids",

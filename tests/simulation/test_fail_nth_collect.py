@@ -19,13 +19,13 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from rtaplatform.telemetry import REGISTRY
-from tests.comparison import check_the_law, differences, expected, held_in_memory
-from tests.simulation.collecting import WAYS, Plan, Site, requests
+from tests.comparison import check_the_law, compute_expected, find_differences, read_memory_totals
+from tests.simulation.collecting import WAYS, Plan, Site, make_requests
 from tests.simulation.faults import start_call
 from tests.simulation.home import RULES
 from tests.simulation.world import PROJECTS, TOPICS
 
-REQUESTS = requests()
+REQUESTS = make_requests()
 EVENTS = sum(len(sending.ids) for sending in REQUESTS)
 COUNTERS = ("received", "accepted", "rejected", "unknown")
 
@@ -37,37 +37,37 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def run(plan: Plan) -> Site:
     """Everything is sent, and everything must be in order again."""
-    site, before = Site(plan), collected()
+    site, before = Site(plan), read_collected()
     try:
         await site.producer.start()
     except KafkaException:  # not made: a process that cannot begin ends, and is started again
         await site.producer.start()
     await site.send_all(REQUESTS)
-    site.wrong += left_behind(site)
-    after = {name: value - before[name] for name, value in collected().items()}
+    site.wrong += list_left_behind(site)
+    after = {name: value - before[name] for name, value in read_collected().items()}
     if after["received"] != after["accepted"] + after["rejected"] + after["unknown"]:
         site.wrong.append(f"the law: {after}")
     await site.producer.stop(0.1)
-    site.wrong += miscounted(site.broker.stored)
+    site.wrong += find_miscounted(site.broker.stored)
     return site
 
 
-def left_behind(site: Site) -> list[str]:
-    queued = sum(len(made.waiting) + len(made.silent) for made in site.made)
+def list_left_behind(site: Site) -> list[str]:
+    queued = sum(len(kafka.waiting) + len(kafka.silent) for kafka in site.producers)
     in_flight = site.producer._in_flight
     return [f"{queued} are queued, {in_flight} in flight"] if queued or in_flight else []
 
 
-def collected() -> dict[str, float]:
-    found = dict.fromkeys(COUNTERS, 0.0)
+def read_collected() -> dict[str, float]:
+    counts = dict.fromkeys(COUNTERS, 0.0)
     for sample in (sample for family in REGISTRY.collect() for sample in family.samples):
         name = sample.name.removeprefix("rta_collect_").removesuffix("_total")
-        if name in found and sample.name.endswith("_total"):
-            found[name] += sample.value
-    return found
+        if name in counts and sample.name.endswith("_total"):
+            counts[name] += sample.value
+    return counts
 
 
-def miscounted(stored: list[CollectedRecord]) -> list[str]:
+def find_miscounted(stored: list[CollectedRecord]) -> list[str]:
     """What a worker makes of the log, held against the oracle's numbers and the number of events that were sent."""
     broker, store = MemoryBroker(TOPICS), MemoryStore()
     starts = {PartitionId(topic_id, 0): 0 for topic_id in broker.ids.values()}
@@ -81,15 +81,15 @@ def miscounted(stored: list[CollectedRecord]) -> list[str]:
     worker = Worker(log, log, store, shards=1, start_call=start_call, sleep=lambda _: None, clock=lambda: 0.0)
     for _ in range(20):
         worker.turn()
-    found = held_in_memory(store)
-    kept = (
+    totals_in_store = read_memory_totals(store)
+    consumed_records = (
         ConsumedRecord(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
         for p, rs in broker.records.items()
         for r in rs
     )
-    truth = recount(kept, projects=RULES)
-    applied = found.counts.get("demo|applied", 0)
-    wrong = differences(found, expected(truth)) + check_the_law(found)
+    truth = recount(consumed_records, projects=RULES)
+    applied = totals_in_store.counts.get("demo|applied", 0)
+    wrong = find_differences(totals_in_store, compute_expected(truth)) + check_the_law(totals_in_store)
     return wrong + ([] if applied == EVENTS else [f"{applied} events are counted of {EVENTS}"])
 
 

@@ -18,11 +18,11 @@ from rtaplatform.analytics.cache import window_cache
 from rtaplatform.analytics.live import hub, live_query
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.store.port import ChangeNotification, Read, Snapshot
-from tests.simulation.asking import MINUTE, PRODUCTS, Question, morning, questions, rows
+from tests.simulation.asking import MINUTE, PRODUCTS, Question, list_questions, make_morning, read_rows
 from tests.simulation.collecting import SECRET, Plan
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.live.test_hub import merge
-from tests.unit.analytics.shop import NOON, Happening, Shop, in_memory
+from tests.unit.analytics.shop import NOON, Happening, Shop, make_memory_store
 from tests.unit.serve.parts_of_tests import Reply, Site, Stream
 
 READ = ("away", "no answer", "stopped", "others count", "it goes back", "it goes back, no answer")
@@ -35,7 +35,7 @@ class Place:
     """A site over a store in memory whose n-th call fails, and the events that are counted in it."""
 
     def __init__(self, plan: Plan) -> None:
-        store = in_memory()
+        store = make_memory_store()
         self.plan, self.events, self.answered = plan, list[Happening](), 0
         self.shop = Shop(catalog=self, store=store, reader=self)
         self.site = Site(self.shop, self)
@@ -62,41 +62,41 @@ class Place:
     # The ports -------------------------------------------------------------------------------------------------------
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        way = self.plan.meets("read", READ)
+        way = self.plan.choose_way("read", READ)
         if way == "away":
             raise Unavailable("redis", SECRET)
         if way == "stopped":
             raise Stopped("redis", "damaged", "A key of ours has another type.")
         if way == "others count":
             self._others += 1
-            self.take(morning(self.shop.clock.at_ms, self._others))
+            self.take(make_morning(self.shop.clock.at_ms, self._others))
         if way.startswith("it goes back"):
             self._go_back()
-        found: Snapshot = await self.shop.store.read(project, reads)
+        snapshot: Snapshot = await self.shop.store.read(project, reads)
         if way.endswith("no answer"):
             raise Unavailable("redis", SECRET)
         self.answered += 1
-        return found
+        return snapshot
 
     async def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
         async for notification in self.shop.store.follow_notifications():
-            way = self.plan.meets("notification", NOTIFICATIONS)
+            way = self.plan.choose_way("notification", NOTIFICATIONS)
             if way == "away":
                 raise Unavailable("redis", SECRET)
             yield ChangeNotification(0, None) if way else notification
 
     async def find_table(self, project: str) -> Any:
-        if self.plan.meets("products", CATALOG):
+        if self.plan.choose_way("products", CATALOG):
             raise Unavailable("postgres", SECRET)
         return await self._catalog.find_table(project)
 
     async def find_products(self, project: str, ids: Collection[str]) -> Mapping[str, Any]:
-        if self.plan.meets("products", CATALOG):
+        if self.plan.choose_way("products", CATALOG):
             raise Unavailable("postgres", SECRET)
         return await self._catalog.find_products(project, ids)
 
 
-def objections(answer: Reply) -> list[str]:
+def find_objections(answer: Reply) -> list[str]:
     """What is wrong with an answer that is not 200."""
     document, headers = answer.json, answer.headers
     checks = {
@@ -109,15 +109,15 @@ def objections(answer: Reply) -> list[str]:
     return [name for name, is_right in checks.items() if not is_right]
 
 
-async def wrong_answers(place: Place, question: Question) -> list[str]:
+async def find_wrong_answers(place: Place, question: Question) -> list[str]:
     """Asked until it is answered by 200, twice at most: a call fails once."""
     wrong: list[str] = []
     for _ in range(2):
         answer = await question.ask(place.site)
         if answer.status == 200:
-            told, true = question.told(answer.json), question.truth(place.events, place.shop.clock.at_ms)
-            return wrong + ([] if told == true else [f"{question.name}: {told} instead of {true}"])
-        wrong += [f"{question.name}: {said}" for said in objections(answer)]
+            numbers, true = question.read_numbers(answer.json), question.truth(place.events, place.shop.clock.at_ms)
+            return wrong + ([] if numbers == true else [f"{question.name}: {numbers} instead of {true}"])
+        wrong += [f"{question.name}: {objection}" for objection in find_objections(answer)]
     return [*wrong, f"{question.name}: still {answer.status}"]
 
 
@@ -132,10 +132,10 @@ async def run(plan: Plan) -> list[str]:
     wrong: list[str] = []
     for number in range(ROUNDS):
         place.shop.clock.at_ms += number * 17 * MINUTE + 1
-        place.take(morning(place.shop.clock.at_ms, number))
-        for question in questions():
+        place.take(make_morning(place.shop.clock.at_ms, number))
+        for question in list_questions():
             place.shop.engine.touch(None if number % 2 else frozenset({"other"}))
-            wrong += [f"round {number}: {line}" for line in await wrong_answers(place, question)]
+            wrong += [f"round {number}: {line}" for line in await find_wrong_answers(place, question)]
     return wrong
 
 
@@ -143,14 +143,14 @@ async def test_the_questions_are_answered_as_the_recount_says() -> None:
     plan = Plan()
     assert await run(plan) == []
     assert {"read", "products"} <= set(plan.calls)
-    assert plan.calls.count("read") > ROUNDS * len(questions()), "some read more than once"
+    assert plan.calls.count("read") > ROUNDS * len(list_questions()), "some read more than once"
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda question: question.name)
+@pytest.mark.parametrize("question", list_questions(), ids=lambda question: question.name)
 def test_the_recount_counts_something(question: Question) -> None:
-    found = question.truth(morning(NOON + 1, 2), NOON + 1)
-    assert found
-    assert found != question.truth([], NOON + 1)
+    numbers = question.truth(make_morning(NOON + 1, 2), NOON + 1)
+    assert numbers
+    assert numbers != question.truth([], NOON + 1)
 
 
 @pytest.mark.parametrize(("name", "way"), [*(("read", way) for way in READ), *(("products", way) for way in CATALOG)])
@@ -178,11 +178,11 @@ async def watch(plan: Plan) -> list[str]:
     """A stream, three batches under it; what its client has merged is the recount in the end."""
     place = Place(plan)
     following = asyncio.create_task(place.site.hub.run())
-    place.take(morning(place.shop.clock.at_ms, 0))
-    client = await _connected(place)
+    place.take(make_morning(place.shop.clock.at_ms, 0))
+    client = await _connect(place)
     for number in (1, 2):
-        place.take(morning(place.shop.clock.at_ms - number, number))
-        wrong = await _until(lambda: _shown(place, client))
+        place.take(make_morning(place.shop.clock.at_ms - number, number))
+        wrong = await _repeat_until_right(lambda: _find_wrong_shown(place, client))
         if wrong:
             break
     await client.leave()
@@ -191,32 +191,32 @@ async def watch(plan: Plan) -> list[str]:
     return wrong + leaks + ([] if len(plan.calls) >= plan.n else ["the call was not reached"])
 
 
-async def _connected(place: Place) -> Stream:
+async def _connect(place: Place) -> Stream:
     """A stream; a first computation that fails is told as a problem, and the client comes again."""
     for _ in range(2):
-        client = Stream(place.site.app, "GET", "/v1/live", given=LIVE)
-        await client.events(1)
+        client = Stream(place.site.app, "GET", "/v1/live", parameters=LIVE)
+        await client.read_events(1)
         if client.status == 200:
             return client
-        assert objections(Reply(client.status, client.body, client.headers)) == []
+        assert find_objections(Reply(client.status, client.body, client.headers)) == []
         await client.leave()
     raise AssertionError(f"still {client.status}")
 
 
-async def _shown(place: Place, client: Stream) -> list[str]:
-    told: list[Any] = []
-    for _, name, data in await client.events(1):
+async def _find_wrong_shown(place: Place, client: Stream) -> list[str]:
+    answers: list[Any] = []
+    for _, name, data in await client.read_events(1):
         if name == "snapshot":
-            told = data["answers"]
+            answers = data["answers"]
         elif name == "update":
-            told = merge(told, data["answers"])
+            answers = merge(answers, data["answers"])
         elif data["status"] != 503 or any(word in str(data) for word in SECRET.split()):
             return [f"error event {data}"]
-    true = next(q for q in questions() if q.name == "views").truth(place.events, place.shop.clock.at_ms)
-    return [] if rows(told[0]) == true else [f"{rows(told[0])} instead of {true}"]
+    true = next(q for q in list_questions() if q.name == "views").truth(place.events, place.shop.clock.at_ms)
+    return [] if read_rows(answers[0]) == true else [f"{read_rows(answers[0])} instead of {true}"]
 
 
-async def _until(look: Callable[[], Any]) -> list[str]:
+async def _repeat_until_right(look: Callable[[], Any]) -> list[str]:
     """Nothing, once nothing is wrong any more; what is still wrong where that does not come."""
     wrong: list[str] = []
     for _ in range(300):

@@ -17,7 +17,7 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import check_the_law, differences, expected
+from tests.comparison import check_the_law, compute_expected, find_differences
 from tests.simulation.capped import record
 from tests.simulation.home import RULES
 from tests.simulation.world import Home, MemoryHome
@@ -60,28 +60,28 @@ class Site:
             self.worker.turn()
             assert not self.worker.positions.stops
 
-    def truth(self) -> Truth:
-        kept = (
+    def recount_truth(self) -> Truth:
+        consumed_records = (
             ConsumedRecord(*place, r.offset, r.timestamp_ms, r.key, r.value)
             for place in self.places
             for r in self.broker.records.get(place, ())
         )
-        return recount(kept, projects=RULES)
+        return recount(consumed_records, projects=RULES)
 
     def check(self) -> Truth:
-        truth, held = self.truth(), self.home.held()
-        assert differences(held, expected(truth)) == []
-        assert check_the_law(held) == []
+        truth, totals = self.recount_truth(), self.home.read_totals()
+        assert find_differences(totals, compute_expected(truth)) == []
+        assert check_the_law(totals) == []
         return truth
 
-    async def meta(self, now_ms: int, **given: Any) -> dict[str, Any]:
+    async def read_meta(self, now_ms: int, **fields: Any) -> dict[str, Any]:
         engine = Engine(self.home.store, FreshnessTracker(), Clock(now_ms), None)
-        answers = await engine.answer("demo", [parse_object({"metric": "events", **given})])
+        answers = await engine.answer("demo", [parse_object({"metric": "events", **fields})])
         meta = answers[0].meta
         return {"total": answers[0].results[0].total, "late": meta.late, "duplicates": meta.duplicates}
 
 
-def in_order(days: int, timestamp_of: Callable[[int], int]) -> Iterator[Sent]:
+def draw_in_order(days: int, timestamp_of: Callable[[int], int]) -> Iterator[Sent]:
     """An event every two hours of so many days up to now."""
     chance = Random(days)
     for own_ms in range(NOW_MS - days * DAY_MS, NOW_MS, 2 * HOUR_MS):
@@ -92,27 +92,27 @@ def in_order(days: int, timestamp_of: Callable[[int], int]) -> Iterator[Sent]:
 async def test_history_that_is_imported_in_order_counts_as_it_happened(days: int) -> None:
     """Its Kafka timestamps are the events' own, so stream time follows: nothing is late, however long ago it was."""
     site = Site()
-    for number, sent in enumerate(in_order(days, lambda own_ms: own_ms)):
+    for number, sent in enumerate(draw_in_order(days, lambda own_ms: own_ms)):
         site.append(number, sent)
     site.read_all()
     truth = site.check().projects["demo"].totals
     assert (truth["late"], truth["dead"], truth["duplicate"]) == (0, 0, 0)
-    assert await site.meta(NOW_MS, **{"from": "-28d"}) == {"total": 28 * 12, "late": 0, "duplicates": 0}
+    assert await site.read_meta(NOW_MS, **{"from": "-28d"}) == {"total": 28 * 12, "late": 0, "duplicates": 0}
 
 
 async def test_history_that_is_sent_as_if_it_were_new_keeps_what_is_kept_and_says_what_was_late() -> None:
     """Its Kafka timestamps are of today: minutes and hours that would have gone are not made, and old days are late."""
     site = Site()
-    events = list(in_order(900, lambda _: NOW_MS - 1_000))
+    events = list(draw_in_order(900, lambda _: NOW_MS - 1_000))
     for number, sent in enumerate(events):
         site.append(number, sent)
     site.read_all()
     truth = site.check().projects["demo"].totals
     assert 0.5 * len(events) < truth["late"] < 0.6 * len(events)
-    meta = await site.meta(NOW_MS, **{"from": "-1h"})
+    meta = await site.read_meta(NOW_MS, **{"from": "-1h"})
     assert meta["late"] == truth["late"]
-    assert (await site.meta(NOW_MS, **{"from": "-300d", "to": "-10d"}))["late"] == 0, "they were late today"
-    assert (await site.meta(NOW_MS, **{"from": "2026-05-01", "to": "2026-06-01"}))["total"] == 31 * 12
+    assert (await site.read_meta(NOW_MS, **{"from": "-300d", "to": "-10d"}))["late"] == 0, "they were late today"
+    assert (await site.read_meta(NOW_MS, **{"from": "2026-05-01", "to": "2026-06-01"}))["total"] == 31 * 12
 
 
 @pytest.mark.parametrize("days", [3, 9])
@@ -131,11 +131,11 @@ async def test_a_worker_that_was_down_for_days_counts_as_one_that_was_not(days: 
     away.read_all()
     truth = away.check().projects["demo"].totals
     here.check()
-    assert differences(here.home.held(), away.home.held()) == []
+    assert find_differences(here.home.read_totals(), away.home.read_totals()) == []
     assert truth["late"] > 10
     assert truth["duplicate"] > 10
     for site in (here, away):
-        meta = await site.meta(NOW_MS, **{"from": f"-{days + 1}d"})
+        meta = await site.read_meta(NOW_MS, **{"from": f"-{days + 1}d"})
         assert (meta["late"], meta["duplicates"]) == (truth["late"], truth["duplicate"])
 
 

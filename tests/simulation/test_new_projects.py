@@ -90,11 +90,11 @@ class CountingStore(MemoryStore):
     made_after: tuple[int, str] = (0, "")
 
     def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        found = super().read_projects(shard, slugs)
+        projects = super().read_projects(shard, slugs)
         self.questions += 1
         if self.questions == self.made_after[0]:
             self.set_projects([ProjectSettings(self.made_after[1])], "v-late")
-        return found
+        return projects
 
 
 def test_an_unknown_name_is_asked_for_once_a_batch_and_not_once_a_portion() -> None:

@@ -27,19 +27,19 @@ class UnevenWorld(World):
         self.topics = {WEB: partitions, "rta.events.mobile": 2, "rta.events.server": 1}
         super().__init__(seed, **kinds)
 
-    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+    def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
         return []  # a rebuild refuses: see below
 
     def add_partitions(self) -> None:
         """None: what has stopped is to stay so."""
 
-    def at_the_end(self) -> bool:
-        found = self.broker.records
-        self.broker.records = {p: records for p, records in found.items() if p.topic != WEB}
+    def is_at_the_end(self) -> bool:
+        all_records = self.broker.records
+        self.broker.records = {p: records for p, records in all_records.items() if p.topic != WEB}
         try:
-            return super().at_the_end()
+            return super().is_at_the_end()
         finally:
-            self.broker.records = found
+            self.broker.records = all_records
 
     def recount(self) -> Witness:
         """Of what is counted."""
@@ -49,7 +49,7 @@ class UnevenWorld(World):
                 witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness
 
-    def stops(self) -> set[str]:
+    def list_stops(self) -> set[str]:
         return {f"{what}: {why.partition(':')[0]}" for what, why in self.store.read_stops(0).items()}
 
 
@@ -59,8 +59,8 @@ def test_they_stop_and_nothing_of_them_is_counted(number: int, partitions: int) 
     world = UnevenWorld(number, partitions)
     wrong = world.run()
     assert [line for line in wrong if "and yet it says" not in line] == [], f"seed {number}"
-    assert world.stops() == {f"{WEB}:{number}: partitions" for number in range(partitions)}
-    assert not any(place.topic_id == world.broker.ids[WEB] for place in world.ledger(0))
+    assert world.list_stops() == {f"{WEB}:{number}: partitions" for number in range(partitions)}
+    assert not any(place.topic_id == world.broker.ids[WEB] for place in world.read_ledger(0))
 
 
 @pytest.mark.parametrize("partitions", COUNTS)
@@ -69,4 +69,4 @@ def test_a_rebuild_refuses_them(partitions: int) -> None:
     for _ in range(5):
         world.arrive()
     with pytest.raises(SetupError, match=f"partitions: {WEB} has {partitions}"):
-        world.rebuilds.finish(world.rebuilds.new())
+        world.rebuilds.finish(world.rebuilds.make_rebuild())

@@ -25,21 +25,21 @@ PLANTS: tuple[type[Any], ...] = (
 )
 
 
-def world_of(plant: type[Any], seed: int) -> World:
+def make_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in capped.PLANTS:
-        return capped.planted_world(plant, seed)
+        return capped.make_planted_world(plant, seed)
     if plant in poisoned.PLANTS:
-        return poisoned.planted_world(plant, seed)
+        return poisoned.make_planted_world(plant, seed)
     if plant in planted_orders.PLANTS:
-        return planted_orders.planted_world(plant, seed)
+        return planted_orders.make_planted_world(plant, seed)
     ours = plant in planted_shared.PLANTS
-    return planted_shared.planted_world(plant, seed) if ours else planted.planted_world(plant, seed)
+    return planted_shared.make_planted_world(plant, seed) if ours else planted.make_planted_world(plant, seed)
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_found(plant: type[Any]) -> None:
-    assert any(world_of(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
+    assert any(make_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
 
 
 def test_nothing_is_found_where_nothing_is_planted() -> None:
@@ -47,15 +47,15 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
     assert [planted_shared.CutWorld(number).run() for number in range(6)] == [[]] * 6
 
 
-def random_token(_before: bytes) -> bytes:
+def make_random_token(_before: bytes) -> bytes:
     return secrets.token_bytes(TOKEN_BYTES)
 
 
-def counted_token(before: bytes) -> bytes:
+def make_counted_token(before: bytes) -> bytes:
     return (int.from_bytes(before, "big") + 1).to_bytes(TOKEN_BYTES, "big")
 
 
-def late_write(token: Callable[[bytes], bytes]) -> tuple[Outcome, bytes]:
+def write_late(token: Callable[[bytes], bytes]) -> tuple[Outcome, bytes]:
     """One reads a value; the store goes back, and another writes to it; then the first one's write arrives."""
     store, person = MemoryStore(1), b"anna...."
     store.begin(0, expected="", generation="g", topics={}, starts={})
@@ -69,16 +69,16 @@ def late_write(token: Callable[[bytes], bytes]) -> tuple[Outcome, bytes]:
     write(b"", b"a")
     past = store.take_snapshot()
     write(read()[:TOKEN_BYTES], b"ab")
-    known = read()
+    value = read()
     store.restore(past)
     write(read()[:TOKEN_BYTES], b"ac")
-    return write(known[:TOKEN_BYTES], known[TOKEN_BYTES:] + b"d"), read()[TOKEN_BYTES:]
+    return write(value[:TOKEN_BYTES], value[TOKEN_BYTES:] + b"d"), read()[TOKEN_BYTES:]
 
 
 def test_a_version_that_counts_up_matches_after_a_roll_back_and_a_random_one_does_not() -> None:
     """Planted by hand: at random it takes a roll-back, and as many other writes after it, under one late call."""
-    assert late_write(counted_token) == (Applied(), b"abd"), "the c is lost, and the b counted that was taken back"
-    assert late_write(random_token) == (Conflicted([], [("demo", b"anna....")], [], False), b"ac")
+    assert write_late(make_counted_token) == (Applied(), b"abd"), "the c is lost, and the b counted that was taken back"
+    assert write_late(make_random_token) == (Conflicted([], [("demo", b"anna....")], [], False), b"ac")
 
 
 def test_there_are_enough_plants() -> None:

@@ -17,12 +17,14 @@ def test_what_raises_is_quarantined_and_no_good_record_ever_is(seed_of_poison: i
 
 @pytest.mark.tester
 def test_the_poisoned_worlds_hold_what_they_are_made_for() -> None:
-    met: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for seed in range(6):
         world = PoisonedWorld(seed)
         assert not world.run()
-        met["ill"] += world.ill
-        met["internal"] += sum(one.reason is Reason.INTERNAL for one in world.broker.dead_letters.values())
-        met["rebuilt"] += world.rebuilds.switches
-    assert min(met["ill"], met["internal"]) >= 10, met
-    assert met["rebuilt"] >= 1, met
+        counts["ill"] += world.ill
+        counts["internal"] += sum(
+            dead_letter.reason is Reason.INTERNAL for dead_letter in world.broker.dead_letters.values()
+        )
+        counts["rebuilt"] += world.rebuilds.switches
+    assert min(counts["ill"], counts["internal"]) >= 10, counts
+    assert counts["rebuilt"] >= 1, counts

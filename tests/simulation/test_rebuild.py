@@ -15,7 +15,7 @@ from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.person_value import decode_value
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.memory.memory_totals import MemoryTotals
-from tests.simulation.planted_rebuilds import PLANTS, planted_world
+from tests.simulation.planted_rebuilds import PLANTS, make_planted_world
 from tests.simulation.world import World
 
 DAY_MS = 86_400_000
@@ -27,16 +27,16 @@ LIVES_MAX = 1_000
 @pytest.mark.tester
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_of_rebuilds_is_found(plant: type[Any]) -> None:
-    assert any(planted_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
+    assert any(make_planted_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
 
 
 @pytest.mark.parametrize("number", AT_REST)
 def test_at_rest_a_rebuild_is_the_same_to_the_last_number(number: int) -> None:
     world = World(number)
     assert world.run() == []
-    live = [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
-    assert world.rebuilds.finish(world.rebuilds.new(fault_rate=0.0)) == []
-    assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
+    live = [make_digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
+    assert world.rebuilds.finish(world.rebuilds.make_rebuild(fault_rate=0.0)) == []
+    assert [make_digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
 
 
 @pytest.mark.tester
@@ -52,18 +52,18 @@ def test_a_rebuild_is_killed_again_and_again_and_gone_on_with() -> None:
     world = World(5, steps=60, fault_rate=0.0)
     assert world.run() == []
     assert isinstance(world.store, MemoryStore)
-    live = [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
+    live = [make_digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
     world.fault_rate = 0.06
     world.rebuilds.is_calm = True  # else there would be more to count than there was
     world.rebuilds.running.clear()
-    wanted, lives = world.rebuilds.switches + 2 * world.shards, 0
-    while world.rebuilds.switches < wanted and lives < LIVES_MAX:
+    switches_expected, lives = world.rebuilds.switches + 2 * world.shards, 0
+    while world.rebuilds.switches < switches_expected and lives < LIVES_MAX:
         if not world.rebuilds.running:
-            world.rebuilds.running = [world.rebuilds.new()]
+            world.rebuilds.running = [world.rebuilds.make_rebuild()]
             lives += 1
         world.rebuilds.work()
     assert 10 < lives < LIVES_MAX
-    assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
+    assert [make_digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
 
 
 def test_what_a_rebuild_has_begun_itself_is_not_gone_on_with() -> None:
@@ -71,14 +71,14 @@ def test_what_a_rebuild_has_begun_itself_is_not_gone_on_with() -> None:
     world = World(5, steps=0, fault_rate=0.0, shards=(2,))
     world.arrive()
     assert world.run() == []
-    rebuild, calls = world.rebuilds.new(), itertools.count()
+    rebuild, calls = world.rebuilds.make_rebuild(), itertools.count()
 
     def count_more() -> None:
         if next(calls) == world.shards:  # each switch is tried twice: the first time it hears what is read
             world.arrive()
             assert world.settle() == []
 
-    world.rebuilds.meanwhile = count_more  # type: ignore[method-assign]  # called before each try to switch
+    world.rebuilds.act_meanwhile = count_more  # type: ignore[method-assign]  # called before each try to switch
     assert world.rebuilds.finish(rebuild) == []
     assert next(calls) > 2 * world.shards
     assert rebuild.resumed == set()
@@ -94,7 +94,7 @@ def sum_over_traits(fields: Mapping[str, int]) -> Counter[str]:
     return sums
 
 
-def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
+def make_digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
 
     Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of
@@ -104,7 +104,7 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     depends on what was read before the link. By which trait an event counts depends on what was read before it in other
     partitions, so the sums over all traits are compared; test_declared_traits.py compares each.
     """
-    linked = linked_ids(totals)
+    linked = find_linked_ids(totals)
     cells = {
         key: {
             field: n
@@ -127,9 +127,7 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
         for name, block in totals.blocks.items()
         if int.from_bytes(block[8:16], "big") > newest - DAY_MS
     }
-    loose = {
-        (name, each): at for name, found in totals.loose.items() for each, at in found.items() if at > newest - DAY_MS
-    }
+    loose = {(name, id): at for name, times in totals.loose.items() for id, at in times.items() if at > newest - DAY_MS}
     return {
         "cells": {
             key: fields for key, fields in cells.items() if fields and not (without_quality and key[1] == "quality")
@@ -146,7 +144,7 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     }
 
 
-def linked_ids(totals: MemoryTotals) -> dict[str, set[bytes]]:
+def find_linked_ids(totals: MemoryTotals) -> dict[str, set[bytes]]:
     """By project, the anonymous ids that have users, and these users."""
     linked: dict[str, set[bytes]] = defaultdict(set)
     for (project, person), stored in totals.persons.items():

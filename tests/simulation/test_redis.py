@@ -19,10 +19,10 @@ from rtaplatform.process.fold.person_state import PersonKey
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.comparison import Totals, held_in_redis
+from tests.comparison import Totals, read_redis_totals
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
-from tests.simulation.persons import Values, values_of
+from tests.simulation.persons import Values, select_values
 from tests.simulation.world import HALF, PROJECTS, World
 
 SKETCH_TOLERANCE = 0.04
@@ -47,18 +47,18 @@ class RedisHome:
             self.tester.hset(key, ":version", version)
 
     def take_snapshot(self, shard: int) -> Dumped:
-        keys = self._keys(shard)
+        keys = self._list_keys(shard)
         with self.tester.pipeline(transaction=True) as pipe:
             for key in keys:
                 pipe.dump(key)
                 pipe.pexpiretime(key.decode())
-            found = pipe.execute()
-        return {key: (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
+            replies = pipe.execute()
+        return {key: (replies[2 * i], replies[2 * i + 1]) for i, key in enumerate(keys)}
 
     def restore(self, shard: int, past: Dumped) -> None:
-        gone = self._keys(shard)
+        old_keys = self._list_keys(shard)
         with self.tester.pipeline(transaction=True) as pipe:
-            for key in gone:
+            for key in old_keys:
                 pipe.delete(key)
             for key, (value, goes_ms) in past.items():
                 pipe.restore(key, max(goes_ms, 0), value, absttl=goes_ms > 0)
@@ -73,19 +73,19 @@ class RedisHome:
             self.tester.set(f"{redis_keys.make_generation_prefix(shard, state.generation)}inflight", "half of a batch")
             self.tester.hincrby(f"{redis_keys.make_generation_prefix(shard, state.generation)}counts", HALF, 1)
 
-    def held(self) -> Totals:
-        return held_in_redis(self.tester)
+    def read_totals(self) -> Totals:
+        return read_redis_totals(self.tester)
 
-    def values(self) -> Values:
+    def read_values(self) -> Values:
         stored = dict[PersonKey, bytes]()
         for shard in range(self.shards):
             base = redis_keys.make_generation_prefix(shard, self.store.read_state(shard).generation)
             for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
                 project = key.decode().removeprefix(f"{base}person:")
                 stored |= {(project, person): value for person, value in self.tester.hgetall(key).items()}
-        return values_of(stored)
+        return select_values(stored)
 
-    def _keys(self, shard: int) -> list[bytes]:
+    def _list_keys(self, shard: int) -> list[bytes]:
         return sorted(set(self.tester.scan_iter(f"{redis_keys.make_shard_prefix(shard)}*", count=1_000)))
 
 
@@ -98,9 +98,9 @@ def home(valkey_server: Running[Valkey]) -> Iterator[Callable[[int], RedisHome]]
         return homes[-1]
 
     yield make
-    for each in homes:
-        each.store.close()
-        each.tester.close()
+    for redis_home in homes:
+        redis_home.store.close()
+        redis_home.tester.close()
 
 
 def test_every_event_counts_once_on_the_real_server(seed_of_a_server: int, home: Callable[[int], RedisHome]) -> None:
@@ -114,7 +114,7 @@ def test_what_is_read_from_the_server_is_all_that_was_counted(home: Callable[[in
     """So that the comparison above is none of two empty things."""
     world = World(secrets.randbelow(1_000), steps=60, fault_rate=0.0, start_ms=time.time_ns() // 1_000_000, home=home)
     assert world.run(distinct_tolerance=SKETCH_TOLERANCE) == []
-    held = world.home.held()
-    assert held.cells
-    assert held.persons
-    assert sum(n for name, n in held.counts.items() if name.endswith("|consumed")) > 0
+    totals = world.home.read_totals()
+    assert totals.cells
+    assert totals.persons
+    assert sum(n for name, n in totals.counts.items() if name.endswith("|consumed")) > 0

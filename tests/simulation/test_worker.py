@@ -17,12 +17,12 @@ def test_every_event_counts_once_through_crashes_repeats_and_stale_workers(seed:
 @pytest.mark.tester
 def test_the_worlds_hold_what_they_are_made_for() -> None:
     """Each answer that a worker may get is met: what never happens would be shown by nothing."""
-    met: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     for seed in range(40):
         world = World(seed)
         for _ in range(world.steps):
             world.step()
-        met += world.outcomes
+        outcomes += world.outcomes
     parts = ("blocks", "orders", "persons", "projects")
     for outcome in ("Applied", "Moved", "Torn", *(f"conflict of {part}" for part in parts)):
-        assert met[outcome] >= 3, (outcome, met)
+        assert outcomes[outcome] >= 3, (outcome, outcomes)

@@ -19,8 +19,8 @@ from rtaplatform.process.people.known_traits import TraitReading
 from rtaplatform.process.people.people_fold import PeopleBatch
 from rtaplatform.process.people.person_value import KnownTrait
 from rtaplatform.simulate.shop.records import SimulatedRecord
-from tests.comparison import expected
-from tests.simulation.people_world import PeopleWorld, visits
+from tests.comparison import compute_expected
+from tests.simulation.people_world import PeopleWorld, draw_visits
 from tests.simulation.planted_people import PlantedFold
 
 PLANS: tuple[Any, ...] = ("free", "pro", "team", 7, None, "", ["a"], {"a": 1})
@@ -32,11 +32,11 @@ class TraitsWorld(PeopleWorld):
 
     def __init__(self, seed: int, *, is_apart: bool, **parts: Any) -> None:
         super().__init__(seed, **parts)
-        self.traffic = _with_traits(Random(f"traits {seed}"), visits(Random(f"people {seed}")), is_apart=is_apart)
+        self.traffic = _with_traits(Random(f"traits {seed}"), draw_visits(Random(f"people {seed}")), is_apart=is_apart)
 
     def open_events(self) -> int:
         """How many events of a day the oracle cannot place."""
-        truth = expected(self.recount().truth).traits["other"]
+        truth = compute_expected(self.recount().truth).traits["other"]
         days = [of for (rollup, kind, _), of in truth.open_events.items() if (rollup, kind) == ("user.plan", "day")]
         return sum(numbers["count"] for numbers in days)
 
@@ -85,8 +85,8 @@ class OlderTraitIsKept(PlantedTraits):
 
     class reading(TraitReading):  # noqa: N801
         def _learn(self, key: PersonKey, traits: Iterable[KnownTrait]) -> None:
-            known = {trait.name for trait in self.find_traits(key)}
-            super()._learn(key, [trait for trait in traits if trait.name not in known])
+            names = {trait.name for trait in self.find_traits(key)}
+            super()._learn(key, [trait for trait in traits if trait.name not in names])
 
 
 class LastReadTraitWins(PlantedTraits):

@@ -30,7 +30,7 @@ from rtaplatform.store.port import Outcome
 from rtaplatform.store.redis.shard_lifecycle import find_first_offsets
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import check_the_law, differences, expected
+from tests.comparison import check_the_law, compute_expected, find_differences
 from tests.simulation.faults import Crash, Faults, Writes, start_call
 from tests.simulation.home import HALF as HALF
 from tests.simulation.home import PROJECTS as PROJECTS
@@ -39,7 +39,7 @@ from tests.simulation.home import Home as Home
 from tests.simulation.home import MemoryHome as MemoryHome
 from tests.simulation.loose_records import with_loose_ids
 from tests.simulation.order_records import with_orders
-from tests.simulation.persons import Witness, differing
+from tests.simulation.persons import Witness, find_differing
 from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
@@ -83,7 +83,7 @@ class World:
         self.home = home(self.shards)
         self.store = self.home.store
         self.broker = MemoryBroker(self.topics)
-        self.begun = 0
+        self.call_count = 0
         for shard in range(self.shards):
             self.begin(shard)
         self.past = [self.take_snapshot()]
@@ -95,8 +95,8 @@ class World:
         self.wrong: list[str] = []  # what was seen on the way and must not be
         self.partitions_were_added = False
         self.seconds_apart = self.rng.choice([0.05, 3.0, 300.0])  # 300: the whole passes days
-        self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms, self.users)
-        self.workers = [self.new_worker() for _ in range(3)]
+        self.traffic = draw_traffic(seed, self.rng, self.seconds_apart, start_ms, self.users)
+        self.workers = [self.make_worker() for _ in range(3)]
         self.share_out()
         self.rebuilds = Rebuilds(self, rebuild)
 
@@ -116,14 +116,14 @@ class World:
             (1.0 if self.late else 0.0, self.roll_back_under_a_call),
             (0.2, self.publish_projects),
             (0.2, self.add_partitions),
-            *self.more_happenings(),
+            *self.list_more_happenings(),
         ]
         weights = [weight for weight, _ in happenings]
         self.rng.choices([happening for _, happening in happenings], weights)[0]()
 
-    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+    def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
         """What else may happen: totals are built anew."""
-        return self.rebuilds.happenings()
+        return self.rebuilds.list_happenings()
 
     def arrive(self) -> None:
         for sent in (next(self.traffic) for _ in range(self.rng.randint(1, self.arrivals_max))):
@@ -131,9 +131,9 @@ class World:
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
     def work(self) -> None:
-        self.work_of(self.rng.choice([n for n in range(len(self.workers)) if n not in self.busy]))
+        self.let_work(self.rng.choice([n for n in range(len(self.workers)) if n not in self.busy]))
 
-    def work_of(self, number: int) -> None:
+    def let_work(self, number: int) -> None:
         self.clock += self.rng.choice([0.01, 0.5, 3.0])
         self.busy.add(number)
         try:
@@ -146,10 +146,10 @@ class World:
     def replace(self, number: int) -> None:
         """A worker is gone, and another one begins in its place."""
         owned = self.workers[number].log.read_assignment()[1]
-        self.workers[number] = self.new_worker()
+        self.workers[number] = self.make_worker()
         self.workers[number].log.assign(owned)
 
-    def meanwhile(self) -> None:
+    def act_meanwhile(self) -> None:
         """One worker has read and not yet written: others write before, or the store goes back."""
         if len(self.busy) == 1:
             acts = [self.arrive, self.work, self.deliver, self.roll_back, self.overlap]
@@ -203,10 +203,10 @@ class World:
         shard = self.rng.randrange(self.shards)
         if self.store.read_state(shard) is not None:
             self.home.tear(shard)
-            before, roll_backs = self.ledger(shard), self.roll_backs
+            before, roll_backs = self.read_ledger(shard), self.roll_backs
             for _ in range(6):
                 self.work()
-            if self.ledger(shard) != before and self.roll_backs == roll_backs:
+            if self.read_ledger(shard) != before and self.roll_backs == roll_backs:
                 self.wrong.append(f"shard {shard} is torn, and was counted on")
             self.begin_again(shard)
 
@@ -221,7 +221,7 @@ class World:
             self.partitions_were_added = True
             self.share_out()
 
-    def ledger(self, shard: int) -> dict[PartitionId, str]:
+    def read_ledger(self, shard: int) -> dict[PartitionId, str]:
         state = self.store.read_state(shard)
         return state.ledger if state else {}
 
@@ -230,17 +230,17 @@ class World:
         self.begin(shard, expected=state.generation if state else "")
 
     def begin(self, shard: int, expected: str = "") -> None:
-        self.begun += 1
+        self.call_count += 1
         topics = dict(self.broker.ids)
         lows = ((PartitionId(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
         starts = find_first_offsets(lows)
-        self.store.begin(shard, expected=expected, generation=f"g{self.begun}", topics=topics, starts=starts)
-        self.home.set_projects(f"v{self.begun}")
+        self.store.begin(shard, expected=expected, generation=f"g{self.call_count}", topics=topics, starts=starts)
+        self.home.set_projects(f"v{self.call_count}")
 
     def take_snapshot(self) -> list[Any]:
         return [self.home.take_snapshot(shard) for shard in range(self.shards)]
 
-    def new_worker(self, fault_rate: float | None = None) -> Running:
+    def make_worker(self, fault_rate: float | None = None) -> Running:
         batch_max = self.rng.choice([7, 50, 300])
         log = self.log(self.broker, batch_max, portion_max=batch_max // self.rng.choice([1, 1, 2, 4]))
         rate = self.fault_rate if fault_rate is None else fault_rate
@@ -255,14 +255,14 @@ class World:
                 person_values_cached_max=self.rng.choice([3, 100_000]),
                 records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
             ),
-            job=self.job(),
+            job=self.make_job(),
             quarantine=self.quarantine(rate),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
         return Running(worker, log)
 
-    def job(self) -> Job:
+    def make_job(self) -> Job:
         """What a process counts, workers' and rebuilds'."""
         return ECOMMERCE_JOB
 
@@ -288,24 +288,24 @@ class World:
         return wrong or self.check(distinct_tolerance=distinct_tolerance)
 
     def settle(self) -> list[str]:
-        healthy = self.new_worker(fault_rate=0.0)
+        healthy = self.make_worker(fault_rate=0.0)
         healthy.log.assign(self.broker.list_partitions())
         for turn in range(SETTLING_TURNS_MAX):
             if turn % 3 == 0:
                 self.deliver()
                 self.operate()
-            healthy = self.after_a_turn(healthy)
+            healthy = self.act_after_a_turn(healthy)
             self.clock += 0.7
-            if not self.late and self.at_the_end():
+            if not self.late and self.is_at_the_end():
                 return []
         return [f"the ledger never reached the log's end; stops: {healthy.worker.positions.stops}"]
 
-    def after_a_turn(self, running: Running) -> Running:
+    def act_after_a_turn(self, running: Running) -> Running:
         """Let it take a turn. Returns who goes on."""
         running.worker.turn()
         return running
 
-    def at_the_end(self) -> bool:
+    def is_at_the_end(self) -> bool:
         ends = {
             p: len(records) for p, records in self.broker.records.items() if len(records) > self.broker.low.get(p, 0)
         }
@@ -319,20 +319,22 @@ class World:
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
         witness = self.recount()
-        found, wanted = self.home.held(), expected(witness.truth)
-        for fields in (*found.cells.values(), *wanted.cells.values()):
+        totals_in_store, expected_totals = self.home.read_totals(), compute_expected(witness.truth)
+        for fields in (*totals_in_store.cells.values(), *expected_totals.cells.values()):
             fields.pop("repeated_order", None)  # any report of an order may be the first; `counts` has the sum
         if self.partitions_were_added:
             # Which of two equal records came first, across partitions, is not for us to say.
-            for totals in (found, wanted):
+            for totals in (totals_in_store, expected_totals):
                 totals.cells = {name: fields for name, fields in totals.cells.items() if name[1] != "quality"}
-        wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance, seats=self.seats)
-        wrong += check_the_law(found) + differing(self.home.values(), witness.values())
+        wrong = find_differences(
+            totals_in_store, expected_totals, distinct_tolerance=distinct_tolerance, seats=self.seats
+        )
+        wrong += check_the_law(totals_in_store) + find_differing(self.home.read_values(), witness.find_values())
         dead_letters = set(self.broker.dead_letters)
-        wrong += [f"origin {origin} without a dead letter" for origin in sorted(found.dead - dead_letters)]
-        consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
+        wrong += [f"origin {origin} without a dead letter" for origin in sorted(totals_in_store.dead - dead_letters)]
+        consumed = sum(n for name, n in totals_in_store.counts.items() if name.endswith("|consumed"))
         total = sum(witness.truth.consumed.values())
-        stops = {shard: said for shard in range(self.shards) if (said := self.store.read_stops(shard))}
+        stops = {shard: text for shard in range(self.shards) if (text := self.store.read_stops(shard))}
         wrong += [f"all is well, and yet it says {stops}"] if stops else []
         return wrong + ([] if consumed == total else [f"consumed {consumed} of {total} records"])
 
@@ -344,7 +346,9 @@ class World:
         return witness
 
 
-def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = 12) -> Iterator[Sent]:
+def draw_traffic(
+    seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = 12
+) -> Iterator[Sent]:
     """Visitors' records of both projects, many late, repeated, broken or untimed, at a pace that passes days."""
     plans = [
         SimulationPlan(

@@ -27,7 +27,7 @@ LICENCES_IN_FILES = {"crawler-user-agents": "MIT"}
 LICENCE_CHARACTERS_MAX = 100  # of what a package states: some put all of the text there
 
 
-def locked_packages() -> Iterator[tuple[str, str]]:
+def list_locked_packages() -> Iterator[tuple[str, str]]:
     """Name and version of every Python package of the locks."""
     for name in LOCKS:
         for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
@@ -36,16 +36,16 @@ def locked_packages() -> Iterator[tuple[str, str]]:
                 yield requirement.name, next(iter(requirement.specifier)).version
 
 
-def locked_jars() -> Iterator[tuple[str, str, str, str]]:
+def list_locked_jars() -> Iterator[tuple[str, str, str, str]]:
     """Group, name, version and sha256 of each of Kafka's jars."""
     for item in tomllib.loads(JARS.read_text())["dependencies"]:
         yield item["groupId"], item["artifactId"], item["version"], item["sha256"]
 
 
-def bill_of_materials() -> str:
+def write_bill_of_materials() -> str:
     """The document, the same for the same locks."""
-    parts = [_package(name, version) for name, version in locked_packages()]
-    parts += [_jar(*jar) for jar in locked_jars()]
+    parts = [_describe_package(name, version) for name, version in list_locked_packages()]
+    parts += [_describe_jar(*jar) for jar in list_locked_jars()]
     parts.sort(key=lambda part: str(part["bom-ref"]))
     platform = {
         "type": "application", "bom-ref": "rtaplatform", "name": "rtaplatform", "version": rtaplatform.__version__,
@@ -63,22 +63,22 @@ def bill_of_materials() -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _package(name: str, version: str) -> dict[str, Any]:
-    return _library(f"pkg:pypi/{name.lower()}@{version}", name, version) | _licences(name)
+def _describe_package(name: str, version: str) -> dict[str, Any]:
+    return _describe_library(f"pkg:pypi/{name.lower()}@{version}", name, version) | _find_licences(name)
 
 
-def _jar(group: str, name: str, version: str, sha256: str) -> dict[str, Any]:
+def _describe_jar(group: str, name: str, version: str, sha256: str) -> dict[str, Any]:
     hashes = [{"alg": "SHA-256", "content": sha256}]
-    return _library(f"pkg:maven/{group}/{name}@{version}", name, version) | {"group": group, "hashes": hashes}
+    return _describe_library(f"pkg:maven/{group}/{name}@{version}", name, version) | {"group": group, "hashes": hashes}
 
 
-def _library(url: str, name: str, version: str) -> dict[str, Any]:
+def _describe_library(url: str, name: str, version: str) -> dict[str, Any]:
     return {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
 
 
-def _licences(package: str) -> dict[str, Any]:
-    if known := LICENCES_IN_FILES.get(package):
-        return {"licenses": [{"expression": known}]}
+def _find_licences(package: str) -> dict[str, Any]:
+    if expression_in_files := LICENCES_IN_FILES.get(package):
+        return {"licenses": [{"expression": expression_in_files}]}
     try:
         stated = metadata(package)
     except PackageNotFoundError:
@@ -87,13 +87,13 @@ def _licences(package: str) -> dict[str, Any]:
         return {"licenses": [{"expression": expression}]}
     words = stated["License"] or ""
     if not words or len(words) > LICENCE_CHARACTERS_MAX or "\n" in words:
-        found = [line for line in stated.get_all("Classifier") or () if line.startswith("License :: ")]
-        words = found[0].rpartition(" :: ")[2] if found else ""
+        classifiers = [line for line in stated.get_all("Classifier") or () if line.startswith("License :: ")]
+        words = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
     return {"licenses": [{"license": {"name": words}}]} if words else {}
 
 
 def main() -> int:
-    PATH.write_text(bill_of_materials())
+    PATH.write_text(write_bill_of_materials())
     return 0
 
 

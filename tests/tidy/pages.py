@@ -22,31 +22,33 @@ PAGES_FOLDER = ROOT / "docs" / "reference"
 HOW = "<!-- Written by `python -m tests.tidy.pages`; edit the code instead. -->"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _write_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     titles = list(head)
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    return "\n".join(lines + [f"| {' | '.join(_cell(text) for text in row)} |" for row in rows])
+    return "\n".join(lines + [f"| {' | '.join(_escape_cell(text) for text in row)} |" for row in rows])
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _page(title: str, *parts: str) -> str:
+def _write_page(title: str, *parts: str) -> str:
     return "\n\n".join((HOW, f"# {title}", *parts)) + "\n"
 
 
 # settings ------------------------------------------------------------------------------------------------------------
 
 
-def settings_classes() -> list[type[BaseSettings]]:
+def list_settings_classes() -> list[type[BaseSettings]]:
     from rtaplatform import settings
 
-    found = [thing for thing in vars(settings).values() if isinstance(thing, type) and issubclass(thing, BaseSettings)]
-    return [cls for cls in found if cls.model_fields]
+    classes = [
+        thing for thing in vars(settings).values() if isinstance(thing, type) and issubclass(thing, BaseSettings)
+    ]
+    return [cls for cls in classes if cls.model_fields]
 
 
-def settings_page() -> str:
+def write_settings_page() -> str:
     parts = [
         "A command reads its settings once, from the environment. If a value is wrong, the command names it and ends "
         "with exit code 2. No secret has a default. A setting without a default must be given, unless the command "
@@ -55,15 +57,24 @@ def settings_page() -> str:
         "`enableServiceLinks: false` prevents it. In URLs, write special characters of user name and password "
         "percent-encoded (`#` as `%23`).",
     ]
-    for cls in settings_classes():
+    for cls in list_settings_classes():
         prefix = cls.model_config["env_prefix"]
         rows = [
-            (f"`{prefix}{name.upper()}`", _type_text(field.annotation), _limits(field.metadata), _default(field))
+            (
+                f"`{prefix}{name.upper()}`",
+                _type_text(field.annotation),
+                _write_limits(field.metadata),
+                _write_default(field),
+            )
             for name, field in cls.model_fields.items()
         ]
         name = re.sub(r"Settings$", "", cls.__name__)
-        parts += [f"## {name}", inspect.getdoc(cls) or "", _table(("variable", "kind", "limits", "default"), rows)]
-    return _page("Settings", *parts)
+        parts += [
+            f"## {name}",
+            inspect.getdoc(cls) or "",
+            _write_table(("variable", "kind", "limits", "default"), rows),
+        ]
+    return _write_page("Settings", *parts)
 
 
 def _type_text(annotation: Any) -> str:
@@ -72,22 +83,22 @@ def _type_text(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
-        return " or ".join(_type_text(one) for one in get_args(annotation) if one is not type(None))
+        return " or ".join(_type_text(part) for part in get_args(annotation) if part is not type(None))
     if annotation is SecretStr:
         return "secret"
     name = str(annotation.__name__)
     return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(name, name.lower())
 
 
-def _limits(metadata: Iterable[Any]) -> str:
-    named = [(sign, getattr(one, name)) for one in metadata for name, sign in _BOUNDS if hasattr(one, name)]
+def _write_limits(metadata: Iterable[Any]) -> str:
+    named = [(sign, getattr(bound, name)) for bound in metadata for name, sign in _BOUNDS if hasattr(bound, name)]
     return ", ".join(f"{sign} {value}" for sign, value in named)
 
 
 _BOUNDS = (("ge", "at least"), ("gt", "over"), ("le", "at most"), ("lt", "under"))
 
 
-def _default(field: Any) -> str:
+def _write_default(field: Any) -> str:
     if field.is_required():
         return "none: required"
     return "not set" if field.default is None else f"`{field.default}`"
@@ -96,7 +107,7 @@ def _default(field: Any) -> str:
 # signals -------------------------------------------------------------------------------------------------------------
 
 
-def signals_page() -> str:
+def write_signals_page() -> str:
     from rtaplatform import telemetry
 
     rows = []
@@ -113,13 +124,13 @@ def signals_page() -> str:
         "Two laws hold, and a violation is worth an alert. Collector: received = accepted + rejected + unknown. "
         "Workers: consumed = applied + duplicate + late + dead."
     )
-    return _page("Signals", about, _table(("signal", "kind", "labels", "what it tells"), rows), laws)
+    return _write_page("Signals", about, _write_table(("signal", "kind", "labels", "what it tells"), rows), laws)
 
 
 # metrics -------------------------------------------------------------------------------------------------------------
 
 
-def metrics_page() -> str:
+def write_metrics_page() -> str:
     from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, list_intervals
     from rtaplatform.core.declarations import DECLARED_MAX, METRIC, make_value_and_event_rollup, make_value_rollup
     from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
@@ -134,34 +145,34 @@ def metrics_page() -> str:
         )
         for metric in METRICS.values()
     ]  # fmt: skip
-    without_minutes = ", ".join(f"`{one.name}`" for one in ROLLUPS if one.name in WITHOUT_MINUTES)
-    kept = [
-        (f"`{one.name}`", " × ".join(one.dimensions) or "none", ", ".join(f"`{m}`" for m in one.measures))
-        for one in ROLLUPS
+    without_minutes = ", ".join(f"`{rollup.name}`" for rollup in ROLLUPS if rollup.name in WITHOUT_MINUTES)
+    rollup_rows = [
+        (f"`{rollup.name}`", " × ".join(rollup.dimensions) or "none", ", ".join(f"`{m}`" for m in rollup.measures))
+        for rollup in ROLLUPS
     ]
-    return _page(
+    return _write_page(
         "Metrics",
         "`GET /v1/metrics/{name}` answers these metrics, and `GET /v1/metrics` lists them. [api.md](api.md#questions) "
         "describes periods, comparison (`compare=previous_period`, `previous_year`) and `POST /v1/query`. "
         f"The intervals are {', '.join(INTERVALS)}. [rules.md](rules.md) says how a record becomes numbers. "
         "Metrics with intervals from a day on count local days of the project's zone; [api.md](api.md#people) says "
         "what their totals are.",
-        _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
+        _write_table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
         f"These rollups are kept per minute, hour and day; {without_minutes} per hour and day; `actives` and "
         "`retention` per day only. A query is answered from the "
         "first rollup that has its dimensions. If none has them, the query is refused.",
-        _table(("rollup", "dimensions", "measures"), kept),
+        _write_table(("rollup", "dimensions", "measures"), rollup_rows),
         f"A property that the project declares, up to {DECLARED_MAX}, has two more, per hour and day: "
         f"`{make_value_rollup('<name>').name}`, and "
         f"`{make_value_and_event_rollup('<name>').name}` with the event's name. "
         f"Both have the measure `count`, and answer `{METRIC}` "
         "([ask by a property of your own](../how-to/ask-by-your-own-property.md)).",
-        _traits_of_users(),
+        _write_traits_of_users(),
     )
 
 
-def _traits_of_users() -> str:
+def _write_traits_of_users() -> str:
     from rtaplatform.core.declarations import (
         DECLARED_MAX,
         TRAIT_METRICS,
@@ -183,44 +194,50 @@ def _traits_of_users() -> str:
 # commands ------------------------------------------------------------------------------------------------------------
 
 
-def commands() -> list[tuple[str, Any]]:
+def list_commands() -> list[tuple[str, Any]]:
     """Name and command, those of groups as `group name`; only what this version has."""
     import typer
 
     from rtaplatform.cli import main
 
-    found: list[tuple[str, Any]] = []
+    commands: list[tuple[str, Any]] = []
     for name, (_module, _line, is_group) in main.COMMANDS.items():
-        known: Any = typer.main.get_command(main.build_app(name))
-        command = known.commands[name]
-        found += [(f"{name} {sub}", one) for sub, one in command.commands.items()] if is_group else [(name, command)]
-    return found
+        app: Any = typer.main.get_command(main.build_app(name))
+        command = app.commands[name]
+        commands += (
+            [(f"{name} {sub}", subcommand) for sub, subcommand in command.commands.items()]
+            if is_group
+            else [(name, command)]
+        )
+    return commands
 
 
-def cli_page() -> str:
+def write_cli_page() -> str:
     parts = [
         "In a checkout, `./rta ARGS` installs the dependencies and then runs `rta ARGS`. `./rta test` and "
         "`./rta check` exist only there. `rta --version` prints the version, and `rta help COMMAND` is the same as "
         "`rta COMMAND --help`. Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
         "differences, 5 data directory in use.",
     ]
-    for name, command in commands():
-        about, _, rest = (command.help or "").partition("Example")
-        examples = [line.strip() for line in rest.partition(":")[2].splitlines() if line.strip().startswith("rta ")]
-        rows = [(_option(param), _option_default(param), param.help or "") for param in command.params]
+    for name, command in list_commands():
+        about, _, example_text = (command.help or "").partition("Example")
+        examples = [
+            line.strip() for line in example_text.partition(":")[2].splitlines() if line.strip().startswith("rta ")
+        ]
+        rows = [(_write_option(param), _write_option_default(param), param.help or "") for param in command.params]
         parts += [f"## rta {name}", " ".join(about.split())]
-        parts += [_table(("option", "default", "what it does"), rows)] if rows else []
+        parts += [_write_table(("option", "default", "what it does"), rows)] if rows else []
         parts += ["```\n" + "\n".join(examples) + "\n```"] if examples else []
-    return _page("Command line", *parts)
+    return _write_page("Command line", *parts)
 
 
-def _option(param: Any) -> str:
+def _write_option(param: Any) -> str:
     if param.param_type_name == "argument":
         return f"`{param.name.upper()}`"
     return ", ".join(f"`{name}`" for name in param.opts) + ("" if param.is_flag else f" {param.metavar or ''}".rstrip())
 
 
-def _option_default(param: Any) -> str:
+def _write_option_default(param: Any) -> str:
     value = param.default
     if param.required:
         return "required"
@@ -230,10 +247,10 @@ def _option_default(param: Any) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "settings.md": settings_page,
-    "signals.md": signals_page,
-    "metrics.md": metrics_page,
-    "cli.md": cli_page,
+    "settings.md": write_settings_page,
+    "signals.md": write_signals_page,
+    "metrics.md": write_metrics_page,
+    "cli.md": write_cli_page,
 }
 
 

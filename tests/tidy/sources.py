@@ -14,27 +14,33 @@ _FOLDERS = ("src", "tests", "docs", "benchmarks", "requirements", ".ci", "dashbo
 _SKIPPED = {"__pycache__", "node_modules", "dist"}
 
 
-def files(*suffixes: str, below: str = "") -> list[Path]:
+def list_files(*suffixes: str, below: str = "") -> list[Path]:
     """Our text files with these endings (none named: all), in the checkout or below one folder of it."""
     roots = [ROOT / below] if below else [ROOT / folder for folder in _FOLDERS]
-    found = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file()]
+    paths = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file()]
     if not below:
-        found += [path for path in sorted(ROOT.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    return [p for p in found if not _SKIPPED & set(p.parts) and (not suffixes or p.suffix in suffixes)]
+        paths += [path for path in sorted(ROOT.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    return [p for p in paths if not _SKIPPED & set(p.parts) and (not suffixes or p.suffix in suffixes)]
 
 
-def name_of(path: Path) -> str:
+def list_named_files() -> list[Path]:
+    """The modules whose names are checked (test_names.py, test_words.py)."""
+    folders = ("src/rtaplatform", "benchmarks", "tests")
+    return [path for folder in folders for path in list_files(".py", below=folder)]
+
+
+def to_name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 @cache  # of all: most rules look at every file, and a cache that is one too small has none of them
-def tree_of(path: Path) -> ast.Module:
+def parse_tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
 @cache  # walking all files takes longer than reading them, and most rules do
-def nodes_of(path: Path) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(tree_of(path)))
+def list_nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(parse_tree(path)))
 
 
 class Import(NamedTuple):
@@ -44,10 +50,10 @@ class Import(NamedTuple):
     target: str
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+def list_imports(path: Path) -> Iterator[Import]:
     """All of them, also those within functions and for types only."""
     module = path.relative_to(PACKAGE).with_suffix("").as_posix()
-    for node in nodes_of(path):
+    for node in list_nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module, alias.name)
@@ -58,20 +64,20 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 
 @cache
-def our_imports() -> tuple[Import, ...]:
+def list_our_imports() -> tuple[Import, ...]:
     """Imports between our modules; targets as `folder.module` or a module of the package itself."""
     return tuple(
-        Import(one.module, _module_in(one.target.removeprefix("rtaplatform.").split(".")))
-        for path in files(".py", below="src/rtaplatform")
-        for one in imports_of(path)
-        if one.target.startswith("rtaplatform.")
+        Import(item.module, _find_module(item.target.removeprefix("rtaplatform.").split(".")))
+        for path in list_files(".py", below="src/rtaplatform")
+        for item in list_imports(path)
+        if item.target.startswith("rtaplatform.")
     )
 
 
-def _module_in(parts: list[str]) -> str:
+def _find_module(parts: list[str]) -> str:
     """Without the name that is imported from the module."""
-    known = [n for n in range(1, len(parts) + 1) if _is_module(parts[:n])]
-    return ".".join(parts[: max(known)]) if known else "rtaplatform"
+    lengths = [n for n in range(1, len(parts) + 1) if _is_module(parts[:n])]
+    return ".".join(parts[: max(lengths)]) if lengths else "rtaplatform"
 
 
 def _is_module(parts: list[str]) -> bool:
@@ -79,8 +85,8 @@ def _is_module(parts: list[str]) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
-def ratchet(found: dict[str, int], listed: dict[str, int]) -> list[str]:
+def ratchet(sizes: dict[str, int], listed: dict[str, int]) -> list[str]:
     """What is wrong: beyond its listed size, or listed without need."""
-    grown = [f"{name}: {size}, listed {listed.get(name, 'nowhere')}" for name, size in found.items()
+    grown = [f"{name}: {size}, listed {listed.get(name, 'nowhere')}" for name, size in sizes.items()
              if size > listed.get(name, 0)]  # fmt: skip
-    return grown + [f"{name}: no exception is needed any more, take it out" for name in listed if name not in found]
+    return grown + [f"{name}: no exception is needed any more, take it out" for name in listed if name not in sizes]

@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 
 import rtaplatform
-from tests.tidy.bill_of_materials import PATH, bill_of_materials, locked_jars, locked_packages
+from tests.tidy.bill_of_materials import PATH, list_locked_jars, list_locked_packages, write_bill_of_materials
 from tests.tidy.sources import ROOT
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(PATH.read_text())
-    return found
+    content: dict[str, Any] = json.loads(PATH.read_text())
+    return content
 
 
 def test_it_lists_exactly_what_is_locked(document: dict[str, Any]) -> None:
-    listed = {(one["purl"].partition(":")[2].partition("/")[0], one["name"], one["version"])
-              for one in document["components"]}  # fmt: skip
-    wanted = {("pypi", name, version) for name, version in locked_packages()}
-    wanted |= {("maven", name, version) for _, name, version, _ in locked_jars()}
-    assert listed == wanted, "./rta lock writes it anew"
+    listed = {(part["purl"].partition(":")[2].partition("/")[0], part["name"], part["version"])
+              for part in document["components"]}  # fmt: skip
+    locked_packages = {("pypi", name, version) for name, version in list_locked_packages()}
+    locked_packages |= {("maven", name, version) for _, name, version, _ in list_locked_jars()}
+    assert listed == locked_packages, "./rta lock writes it anew"
 
 
 def test_it_is_of_this_version_and_cyclonedx(document: dict[str, Any]) -> None:
@@ -36,18 +36,20 @@ def test_it_is_of_this_version_and_cyclonedx(document: dict[str, Any]) -> None:
 
 def test_it_is_made_the_same_again(document: dict[str, Any]) -> None:
     """But for licences, which are those of the packages that are installed here."""
-    assert _without_licences(json.loads(bill_of_materials())) == _without_licences(document)
+    assert _without_licences(json.loads(write_bill_of_materials())) == _without_licences(document)
 
 
 def _without_licences(document: dict[str, Any]) -> dict[str, Any]:
-    parts = [{name: value for name, value in one.items() if name != "licenses"} for one in document["components"]]
+    parts = [{name: value for name, value in part.items() if name != "licenses"} for part in document["components"]]
     return document | {"components": parts}
 
 
 def test_what_is_wanted_has_a_licence_that_is_stated(document: dict[str, Any]) -> None:
     lines = (ROOT / "requirements" / "runtime.in").read_text().splitlines()
-    wanted = {line.split()[0].partition("[")[0] for line in lines if line[:1].isalnum()}
-    without = {one["name"] for one in document["components"] if one["name"] in wanted and not one.get("licenses")}
+    libraries = {line.split()[0].partition("[")[0] for line in lines if line[:1].isalnum()}
+    without = {
+        part["name"] for part in document["components"] if part["name"] in libraries and not part.get("licenses")
+    }
     assert without == set()
 
 

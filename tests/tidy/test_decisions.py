@@ -15,13 +15,13 @@ LUA = "\n".join(path.read_text() for path in sorted((PACKAGE / "store" / "redis"
 MAY_EXPIRE = {"log_changes", "write_cells", "write_sketches", "note_persons", "write_online", "probe"}
 
 
-def _lua_functions() -> dict[str, str]:
+def _find_lua_functions() -> dict[str, str]:
     return dict(re.findall(r"^local function (\w+)\(.*?\)\n(.*?)^end", LUA, re.M | re.S))
 
 
 def test_only_what_is_shown_expires() -> None:
     """0003. A TTL on what decides lets a wall clock count: after a weekend's pause, repeats came twice."""
-    functions = _lua_functions()
+    functions = _find_lua_functions()
     assert functions.keys() >= {*MAY_EXPIRE, "write_block", "write_loose", "write_persons", "advance", "write_batch"}
     expiring = {name for name, body in functions.items() if re.search(r"EXPIRE|'(?:PX|EX)'|SETEX", body)}
     assert expiring == MAY_EXPIRE
@@ -29,7 +29,7 @@ def test_only_what_is_shown_expires() -> None:
 
 def test_projects_are_never_taken_from_a_shard() -> None:
     """0005. An empty catalog would turn every event of a site into a dead letter."""
-    assert not re.search(r"'(?:DEL|HDEL|UNLINK)'", _lua_functions()["set_projects"])
+    assert not re.search(r"'(?:DEL|HDEL|UNLINK)'", _find_lua_functions()["set_projects"])
 
 
 def test_topics_of_events_refuse_timestamps_ahead() -> None:
@@ -47,7 +47,7 @@ def test_functions_use_no_clock_to_decide() -> None:
 
     `now` is asked when a generation that nobody reads any more may be deleted.
     """
-    asking = {name for name, body in _lua_functions().items() if "'TIME'" in body}
+    asking = {name for name, body in _find_lua_functions().items() if "'TIME'" in body}
     assert asking == {"write_batch", "probe", "now"}
-    calling = {name for name, body in _lua_functions().items() if "now()" in body}
+    calling = {name for name, body in _find_lua_functions().items() if "now()" in body}
     assert calling == {"switch", "clean"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.sources import ROOT, files, name_of
+from tests.tidy.sources import ROOT, list_files, to_name
 
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 DECISION_PARTS = ("Status", "Context", "Decision", "Consequences", "Alternatives", "Kept true by")
@@ -22,11 +22,11 @@ NAMED_TEST = re.compile(r"`(test_\w+)`")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 
-def _outside_code(text: str) -> str:
+def _strip_code(text: str) -> str:
     return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 
 
-def _anchors(page: Path) -> set[str]:
+def _list_anchors(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
@@ -38,13 +38,13 @@ def _leads_somewhere(page: Path, link: str) -> bool:
     target = (page.parent / place).resolve() if place else page
     if not target.exists():
         return False
-    return not anchor or anchor in _anchors(target)
+    return not anchor or anchor in _list_anchors(target)
 
 
 def test_every_link_leads_somewhere() -> None:
-    pages = files(".md")
-    links = [(page, link) for page in pages for link in LINK.findall(_outside_code(page.read_text()))]
-    assert [f"{name_of(page)}: {link}" for page, link in links if not _leads_somewhere(page, link)] == []
+    pages = list_files(".md")
+    links = [(page, link) for page in pages for link in LINK.findall(_strip_code(page.read_text()))]
+    assert [f"{to_name(page)}: {link}" for page, link in links if not _leads_somewhere(page, link)] == []
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
@@ -52,12 +52,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
     while waiting:
         page = waiting.pop()
         reached.add(page)
-        for link in LINK.findall(_outside_code(page.read_text())):
+        for link in LINK.findall(_strip_code(page.read_text())):
             target = (page.parent / link.partition("#")[0]).resolve()
             if target.suffix == ".md" and target.exists() and target not in reached:
                 waiting.append(target)
-    wanted = {ROOT / name for name in PAGES_OF_A_CHECKOUT} | set(files(".md", below="docs"))
-    assert sorted(name_of(page) for page in wanted - reached) == []
+    pages = {ROOT / name for name in PAGES_OF_A_CHECKOUT} | set(list_files(".md", below="docs"))
+    assert sorted(to_name(page) for page in pages - reached) == []
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
@@ -66,18 +66,18 @@ def test_decision_has_its_six_parts_and_a_test(path: Path) -> None:
     assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", path.name)
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == list(DECISION_PARTS)
     assert len(text.splitlines()) <= 60, "a page"
-    kept = text.partition("## Kept true by")[2]
-    assert NAMED_TEST.search(kept) or NAMED_FILE.search(kept), "name the test that fails if we stray"
+    last_part = text.partition("## Kept true by")[2]
+    assert NAMED_TEST.search(last_part) or NAMED_FILE.search(last_part), "name the test that fails if we stray"
 
 
 def test_what_the_docs_name_is_there() -> None:
-    tests = {name for p in files(".py", below="tests") for name in re.findall(r"def (test_\w+)", p.read_text())}
-    modules = {path.stem for path in files(".py", below="tests")}
+    tests = {name for p in list_files(".py", below="tests") for name in re.findall(r"def (test_\w+)", p.read_text())}
+    modules = {path.stem for path in list_files(".py", below="tests")}
     wrong = []
-    for page in [*files(".md", below="docs"), *(ROOT / name for name in PAGES_OF_A_CHECKOUT)]:
+    for page in [*list_files(".md", below="docs"), *(ROOT / name for name in PAGES_OF_A_CHECKOUT)]:
         text = page.read_text()
-        wrong += [f"{name_of(page)}: {one}" for one in NAMED_FILE.findall(text) if not (ROOT / one).exists()]
-        wrong += [f"{name_of(page)}: {one}" for one in NAMED_TEST.findall(text) if one not in tests | modules]
+        wrong += [f"{to_name(page)}: {name}" for name in NAMED_FILE.findall(text) if not (ROOT / name).exists()]
+        wrong += [f"{to_name(page)}: {name}" for name in NAMED_TEST.findall(text) if name not in tests | modules]
     assert wrong == []
 
 

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from tests.tidy.sources import files, name_of, nodes_of
+from tests.tidy.sources import list_files, list_nodes, to_name
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 IN_BACKTICKS = re.compile(r"`([A-Za-z_]\w*)`")
@@ -21,10 +21,10 @@ OF_OTHERS = frozenset(
 
 
 def test_a_docstring_names_what_is_in_the_code() -> None:
-    names = frozenset().union(*(_list_names(path) for path in files(".py", below="src/rtaplatform")))
+    names = frozenset().union(*(_list_names(path) for path in list_files(".py", below="src/rtaplatform")))
     unknown = [
-        f"{name_of(path)}: `{name}`"
-        for path in files(".py", below="src/rtaplatform")
+        f"{to_name(path)}: `{name}`"
+        for path in list_files(".py", below="src/rtaplatform")
         for text in _list_docstrings(path)
         for name in IN_BACKTICKS.findall(text)
         if name not in names | OF_OTHERS
@@ -33,19 +33,19 @@ def test_a_docstring_names_what_is_in_the_code() -> None:
 
 
 def test_each_listed_name_stands_in_a_docstring() -> None:
-    texts = [text for path in files(".py", below="src/rtaplatform") for text in _list_docstrings(path)]
+    texts = [text for path in list_files(".py", below="src/rtaplatform") for text in _list_docstrings(path)]
     assert sorted(OF_OTHERS - {name for text in texts for name in IN_BACKTICKS.findall(text)}) == []
 
 
 def _list_docstrings(path: Path) -> list[str]:
-    return [ast.get_docstring(node) or "" for node in nodes_of(path) if isinstance(node, Documented)]
+    return [ast.get_docstring(node) or "" for node in list_nodes(path) if isinstance(node, Documented)]
 
 
 @cache
 def _list_names(path: Path) -> frozenset[str]:
     """All identifiers of a module, and the words of its other texts: fields of JSON, options, names of signals."""
     names: set[str] = set()
-    for node in nodes_of(path):
+    for node in list_nodes(path):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
                 names.add(name)
@@ -53,9 +53,9 @@ def _list_names(path: Path) -> frozenset[str]:
                 names.add(name)
             case ast.keyword(arg=str(name)):
                 names.add(name)
-    docstrings = {id(node.body[0]) for node in nodes_of(path) if isinstance(node, Documented) and node.body}
+    docstrings = {id(node.body[0]) for node in list_nodes(path) if isinstance(node, Documented) and node.body}
     texts = []
-    for node in nodes_of(path):
+    for node in list_nodes(path):
         for child in ast.iter_child_nodes(node):
             match child:
                 case ast.Constant(value=str(text)) if id(node) not in docstrings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 
-from tests.tidy.sources import PACKAGE, files, imports_of, name_of, nodes_of, our_imports
+from tests.tidy.sources import PACKAGE, list_files, list_imports, list_nodes, list_our_imports, to_name
 
 CATALOG_ROWS = {
     "catalog.entities.bulk",
@@ -173,8 +173,8 @@ def _is_allowed(folder: str, target: str) -> bool:
     return any(target == name or target.startswith(f"{name}.") for name in own)
 
 
-def _forbidden() -> set[tuple[str, str]]:
-    ours = [one for one in our_imports() if "/" in one.module]
+def _list_forbidden() -> set[tuple[str, str]]:
+    ours = [item for item in list_our_imports() if "/" in item.module]
     return {(m, t) for m, t in ours if t != "rtaplatform" and not _is_allowed(m.split("/")[0], t)}
 
 
@@ -184,15 +184,15 @@ def test_every_folder_has_its_rule() -> None:
 
 
 def test_a_stage_imports_core_and_ports_only() -> None:
-    assert sorted(_forbidden() - EXCEPTIONS) == []
+    assert sorted(_list_forbidden() - EXCEPTIONS) == []
 
 
 def test_no_exception_is_listed_without_need() -> None:
-    assert sorted(EXCEPTIONS - _forbidden()) == []
+    assert sorted(EXCEPTIONS - _list_forbidden()) == []
 
 
 def test_only_wiring_names_the_adapters_of_other_folders() -> None:
-    named = {(m, t) for m, t in our_imports() if t in ADAPTERS and m.split("/")[0] != t.split(".")[0]}
+    named = {(m, t) for m, t in list_our_imports() if t in ADAPTERS and m.split("/")[0] != t.split(".")[0]}
     assert (
         sorted(
             (m, t)
@@ -204,36 +204,36 @@ def test_only_wiring_names_the_adapters_of_other_folders() -> None:
 
 
 def test_only_cli_local_and_tests_import_wiring() -> None:
-    wrong = [m for m, t in our_imports() if t in WIRING and m.split("/")[0] not in MAY_IMPORT_WIRING]
+    wrong = [m for m, t in list_our_imports() if t in WIRING and m.split("/")[0] not in MAY_IMPORT_WIRING]
     assert wrong == []
 
 
 def test_core_imports_no_io() -> None:
-    for path in files(".py", below="src/rtaplatform/core"):
-        for one in imports_of(path):
-            library = one.target.split(".")[0]
-            assert library == "rtaplatform" or library in CORE_LIBRARIES | set(sys.stdlib_module_names), one
-            assert library not in IO_LIBRARIES, one
+    for path in list_files(".py", below="src/rtaplatform/core"):
+        for item in list_imports(path):
+            library = item.target.split(".")[0]
+            assert library == "rtaplatform" or library in CORE_LIBRARIES | set(sys.stdlib_module_names), item
+            assert library not in IO_LIBRARIES, item
 
 
 def test_oracle_shares_no_code_with_the_workers() -> None:
-    oracle = [one for one in our_imports() if one.module.startswith("simulate/oracle/oracle")]
+    oracle = [item for item in list_our_imports() if item.module.startswith("simulate/oracle/oracle")]
     assert oracle
-    assert [one for one in oracle if one.target.split(".")[0] in ORACLE_SHARES_NOTHING_WITH] == []
+    assert [item for item in oracle if item.target.split(".")[0] in ORACLE_SHARES_NOTHING_WITH] == []
 
 
 def test_nothing_reads_the_environment_at_import() -> None:
     wrong = []
-    for path in files(".py", below="src"):
+    for path in list_files(".py", below="src"):
         functions = {
             id(inner)
-            for node in nodes_of(path)
+            for node in list_nodes(path)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             for inner in ast.walk(node)
         }
         wrong += [
-            f"{name_of(path)}:{node.lineno}"
-            for node in nodes_of(path)
+            f"{to_name(path)}:{node.lineno}"
+            for node in list_nodes(path)
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and id(node) not in functions
         ]
     assert wrong == []

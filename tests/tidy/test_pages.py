@@ -13,7 +13,7 @@ import pytest
 
 from rtaplatform.cli.main import COMMANDS
 from rtaplatform.core.events import Reason
-from tests.tidy.pages import PAGES, PAGES_FOLDER, commands, settings_classes
+from tests.tidy.pages import PAGES, PAGES_FOLDER, list_commands, list_settings_classes
 from tests.tidy.sources import PACKAGE, ROOT
 
 # Signals and settings without effect so far.
@@ -22,10 +22,10 @@ IDLE: set[str] = set()
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_what_the_code_says(name: str) -> None:
-    path, wanted = PAGES_FOLDER / name, PAGES[name]()
-    found = path.read_text() if path.exists() else ""
-    diff = difflib.unified_diff(found.splitlines(), wanted.splitlines(), f"docs/reference/{name}", "the code", n=0)
-    assert found == wanted, "write it anew: python -m tests.tidy.pages\n" + "\n".join(diff)
+    path, expected = PAGES_FOLDER / name, PAGES[name]()
+    actual = path.read_text() if path.exists() else ""
+    diff = difflib.unified_diff(actual.splitlines(), expected.splitlines(), f"docs/reference/{name}", "the code", n=0)
+    assert actual == expected, "write it anew: python -m tests.tidy.pages\n" + "\n".join(diff)
 
 
 def test_every_reason_of_a_dead_letter_is_explained_in_its_order() -> None:
@@ -36,18 +36,18 @@ def test_every_reason_of_a_dead_letter_is_explained_in_its_order() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [name for name, _ in commands() if f"rta {name.split()[0]}" not in readme] == []
+    assert [name for name, _ in list_commands() if f"rta {name.split()[0]}" not in readme] == []
 
 
 def test_every_command_module_is_listed() -> None:
     listed = {module for module, _, _ in COMMANDS.values()}
     there = {path.stem for path in (PACKAGE / "cli").glob("*.py") if not path.stem.startswith("_")}
-    found = {
+    modules = {
         stem
         for stem in there
         if re.search(r"^(def command|app = )", (PACKAGE / "cli" / f"{stem}.py").read_text(), re.M)
     }
-    assert sorted(found - listed - {"main"}) == []
+    assert sorted(modules - listed - {"main"}) == []
 
 
 def test_every_signal_and_setting_does_something() -> None:
@@ -57,7 +57,7 @@ def test_every_signal_and_setting_does_something() -> None:
     }
     text = "\n".join(code.values())
     signals = re.findall(r"^([A-Z_]+) = _(?:counter|gauge|histogram)\(", (PACKAGE / "telemetry.py").read_text(), re.M)
-    fields = [(cls.__name__, name) for cls in settings_classes() for name in cls.model_fields]
+    fields = [(cls.__name__, name) for cls in list_settings_classes() for name in cls.model_fields]
     idle = {name for name in signals if f"telemetry.{name}" not in text}
     idle |= {f"{cls}.{name}" for cls, name in fields if not re.search(rf"\.{name}\b", text)}
     assert sorted(idle - IDLE) == []

@@ -36,13 +36,13 @@ def built() -> dict[str, Any]:
     return report
 
 
-def _files() -> dict[str, bytes]:
+def _read_files() -> dict[str, bytes]:
     paths = [path for path in sorted(PAGES.rglob("*")) if path.is_file() and path.name != "built.json"]
     return {path.relative_to(PAGES).as_posix(): path.read_bytes() for path in paths}
 
 
-def _texts() -> dict[str, str]:
-    return {name: content.decode() for name, content in _files().items()}
+def _read_texts() -> dict[str, str]:
+    return {name: content.decode() for name, content in _read_files().items()}
 
 
 def test_the_files_are_built_from_these_sources(built: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def test_the_files_are_built_from_these_sources(built: dict[str, Any]) -> None:
 
 
 def test_the_report_names_each_file_and_its_content(built: dict[str, Any]) -> None:
-    files = _files()
+    files = _read_files()
     assert set(built["files"]) == set(files), BUILD
     for name, content in files.items():
         assert built["files"][name]["sha256"] == hashlib.sha256(content).hexdigest(), name
@@ -62,7 +62,7 @@ def test_the_report_names_each_file_and_its_content(built: dict[str, Any]) -> No
 
 
 def test_the_first_load_and_all_files_are_small(built: dict[str, Any]) -> None:
-    sizes = {name: len(gzip.compress(content, 9)) for name, content in _files().items()}
+    sizes = {name: len(gzip.compress(content, 9)) for name, content in _read_files().items()}
     assert sum(sizes[name] for name in built["first_load"]) < FIRST_LOAD_BYTES_MAX
     assert sum(sizes.values()) < ALL_BYTES_MAX
 
@@ -70,7 +70,7 @@ def test_the_first_load_and_all_files_are_small(built: dict[str, Any]) -> None:
 def test_no_file_names_a_place_elsewhere() -> None:
     elsewhere = {
         f"{name}: {address}"
-        for name, text in _texts().items()
+        for name, text in _read_texts().items()
         for address in ADDRESS.findall(text)
         if not address.startswith(NAMESPACES) and not OWN_EXAMPLES.match(address)
     }
@@ -78,13 +78,13 @@ def test_no_file_names_a_place_elsewhere() -> None:
 
 
 def test_the_shell_has_no_inline_script_or_style() -> None:
-    shell = _texts()["index.html"]
+    shell = _read_texts()["index.html"]
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", shell) == []
     assert re.findall(r"<style|\sstyle=|\son\w+=", shell) == []
 
 
 def test_no_script_makes_code_or_markup_of_text() -> None:
-    scripts = {name: text for name, text in _texts().items() if name.endswith(".js")}
+    scripts = {name: text for name, text in _read_texts().items() if name.endswith(".js")}
     assert scripts
     makers = re.compile(
         r"\beval\(|new Function\(|\.outerHTML\s*=|insertAdjacentHTML|document\.write|dangerouslySetInnerHTML="

@@ -16,14 +16,14 @@ REQUIREMENT = re.compile(
 )
 
 
-def _lines(text: str) -> list[str]:
+def _join_lines(text: str) -> list[str]:
     joined = re.sub(r"\s*\\\n\s*", " ", text)
     return [line.strip() for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def test_every_requirement_is_a_version_with_hashes() -> None:
     assert LOCKS
-    wrong = [f"{lock.name}: {line}" for lock in LOCKS for line in _lines(lock.read_text())
+    wrong = [f"{lock.name}: {line}" for lock in LOCKS for line in _join_lines(lock.read_text())
              if not REQUIREMENT.fullmatch(line)]  # fmt: skip
     assert wrong == []
 
@@ -37,7 +37,7 @@ def test_every_lock_has_its_source() -> None:
 
 
 def test_every_wanted_library_says_why() -> None:
-    wanted = [
+    requirements = [
         line for path in (ROOT / "requirements").glob("*.in") for line in path.read_text().splitlines() if line.strip()
     ]
-    assert [line for line in wanted if not line.startswith(("#", "-r ")) and " # " not in line] == []
+    assert [line for line in requirements if not line.startswith(("#", "-r ")) and " # " not in line] == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests import run
-from tests.tidy.sources import ROOT, files
+from tests.tidy.sources import ROOT, list_files
 
 MARK = "@pytest.mark" + ".waits"
 ABSENT = run.Tool("a browser", lambda: False, "apt install chromium")
@@ -35,12 +35,12 @@ def test_a_group_without_its_tool_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(run.NEEDS, "unit", (ABSENT,))
-    missing = run.missing_tools(["tidy", "unit"])
+    missing = run.list_missing_tools(["tidy", "unit"])
     assert missing == {"unit": [ABSENT]}
     run._tell_missing(missing)
-    said = capsys.readouterr().out
-    assert "unit: a browser missing" in said
-    assert "apt install chromium" in said
+    output = capsys.readouterr().out
+    assert "unit: a browser missing" in output
+    assert "apt install chromium" in output
 
 
 def test_all_demands_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_every_group_runs_in_one_part_and_what_waits_in_one_of_its_own() -> None
     assert sorted(groups) == sorted(run.find_groups())
     assert [part.groups for part in parts if "waits" in part.options] == [[*run.WITH_WAITING]]
     assert "not waits" in parts[-1].options
-    waiting = {path.parts[len(ROOT.parts) + 1] for path in files(".py", below="tests") if MARK in path.read_text()}
+    waiting = {path.parts[len(ROOT.parts) + 1] for path in list_files(".py", below="tests") if MARK in path.read_text()}
     assert waiting == set(run.WITH_WAITING)
 
 

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tidy.sources import PACKAGE, files, name_of, nodes_of, ratchet, tree_of
+from tests.tidy.sources import PACKAGE, list_files, list_nodes, parse_tree, ratchet, to_name
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 MODULE_LINES_MAX = 300  # of the package
@@ -75,8 +75,8 @@ WITHOUT_README = set[str]()
 
 
 def test_no_module_is_over_300_lines_and_no_other_file_over_400() -> None:
-    sizes = {path: path.read_text().count("\n") for path in files(".py", ".lua", ".sh", ".ts")}
-    long = {name_of(p): n for p, n in sizes.items() if n > (MODULE_LINES_MAX if _is_ours(p) else FILE_LINES_MAX)}
+    sizes = {path: path.read_text().count("\n") for path in list_files(".py", ".lua", ".sh", ".ts")}
+    long = {to_name(p): n for p, n in sizes.items() if n > (MODULE_LINES_MAX if _is_ours(p) else FILE_LINES_MAX)}
     assert ratchet(long, LONG_FILES) == []
 
 
@@ -86,31 +86,31 @@ def _is_ours(path: Path) -> bool:
 
 def test_no_function_is_over_50_lines() -> None:
     sizes = {
-        f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for path in files(".py")
-        for node in nodes_of(path)
+        f"{to_name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in list_files(".py")
+        for node in list_nodes(path)
         if isinstance(node, FUNCTIONS)
     }
     assert ratchet({name: n for name, n in sizes.items() if n > FUNCTION_LINES_MAX}, LONG_FUNCTIONS) == []
 
 
 def test_no_class_has_over_12_fields() -> None:
-    sizes = {node.name: len(_fields(node)) for node in _classes()}
+    sizes = {node.name: len(_list_fields(node)) for node in _list_classes()}
     assert ratchet({name: n for name, n in sizes.items() if n > FIELDS_MAX}, MANY_FIELDS) == []
 
 
 def test_no_class_has_over_15_methods() -> None:
-    sizes = {node.name: sum(isinstance(inner, FUNCTIONS) for inner in node.body) for node in _classes()}
+    sizes = {node.name: sum(isinstance(inner, FUNCTIONS) for inner in node.body) for node in _list_classes()}
     assert ratchet({name: n for name, n in sizes.items() if n > METHODS_MAX}, MANY_METHODS) == []
 
 
-def _classes() -> Iterator[ast.ClassDef]:
+def _list_classes() -> Iterator[ast.ClassDef]:
     """The package's; their names are unique (test_folders.py)."""
-    for path in files(".py", below="src"):
-        yield from (node for node in nodes_of(path) if isinstance(node, ast.ClassDef))
+    for path in list_files(".py", below="src"):
+        yield from (node for node in list_nodes(path) if isinstance(node, ast.ClassDef))
 
 
-def _fields(node: ast.ClassDef) -> set[str]:
+def _list_fields(node: ast.ClassDef) -> set[str]:
     """Those that the body declares, and those that a method sets on `self`."""
     declared = {
         inner.target.id
@@ -128,7 +128,7 @@ def _fields(node: ast.ClassDef) -> set[str]:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = {name_of(p) for p in files(".py") if p.read_text().strip() and not ast.get_docstring(tree_of(p))}
+    silent = {to_name(p) for p in list_files(".py") if p.read_text().strip() and not ast.get_docstring(parse_tree(p))}
     assert sorted(silent - WITHOUT_DOCSTRING) == []
     assert sorted(WITHOUT_DOCSTRING - silent) == [], "no exception is needed any more: take it out"
 

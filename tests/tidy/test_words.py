@@ -10,7 +10,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.tidy.sources import files, name_of, nodes_of, ratchet
+from tests.tidy.sources import list_files, list_named_files, list_nodes, ratchet, to_name
 
 # Written so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
@@ -30,9 +30,9 @@ NAMELESS_LISTED = {
 TEXTS = (".py", ".lua", ".md", ".toml", ".in", ".txt", ".sh", ".ts", ".tsx", ".yaml", ".yml", "")
 
 
-def _found(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
+def _find_lines(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
     return [
-        f"{name_of(path)}:{number}: {line.strip()}"
+        f"{to_name(path)}:{number}: {line.strip()}"
         for path in paths
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if pattern.search(line)
@@ -40,24 +40,24 @@ def _found(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
 
 
 def test_nothing_is_left_to_be_done_later() -> None:
-    assert _found(UNFINISHED, files(*TEXTS)) == []
+    assert _find_lines(UNFINISHED, list_files(*TEXTS)) == []
 
 
 def test_no_test_is_skipped() -> None:
-    assert _found(SKIPPED, files(".py", below="tests")) == []
+    assert _find_lines(SKIPPED, list_files(".py", below="tests")) == []
 
 
 def test_no_path_of_a_machine() -> None:
-    assert _found(MACHINE_PATH, files(*TEXTS)) == []
+    assert _find_lines(MACHINE_PATH, list_files(*TEXTS)) == []
 
 
 def test_no_variable_is_named_by_a_pronoun_or_a_participle() -> None:
     counts: dict[str, int] = {}
-    for path in files(".py", below="src/rtaplatform"):
-        stored = [node.id for node in nodes_of(path) if isinstance(node, ast.Name) and _is_stored(node)]
-        parameters = [node.arg for node in nodes_of(path) if isinstance(node, ast.arg)]
+    for path in list_named_files():
+        stored = [node.id for node in list_nodes(path) if isinstance(node, ast.Name) and _is_stored(node)]
+        parameters = [node.arg for node in list_nodes(path) if isinstance(node, ast.arg)]
         if number := sum(name in NAMELESS for name in (*stored, *parameters)):
-            counts[name_of(path)] = number
+            counts[to_name(path)] = number
     assert ratchet(counts, NAMELESS_LISTED) == []
 
 

@@ -25,13 +25,13 @@ KEY = b"demo:me"
 
 
 def _record() -> LogRecord:
-    found = re.search(r"^\{\"type\": \"track\".*?\}\}$", TEXT, re.M | re.S)
-    assert found
+    match = re.search(r"^\{\"type\": \"track\".*?\}\}$", TEXT, re.M | re.S)
+    assert match
     partition = Partition("rta.events.web", find_bucket(KEY, 4))
-    return LogRecord(partition, 41, 1_795_000_000_123, KEY, found.group().encode(), 0, True)
+    return LogRecord(partition, 41, 1_795_000_000_123, KEY, match.group().encode(), 0, True)
 
 
-def _delta(record: LogRecord) -> Delta:
+def _make_delta(record: LogRecord) -> Delta:
     items = decode_run(make_columns([record]), 0, PROJECTS, 4).items
     cache = BlockCache(10)
     cache.load((item.lookup.block for item in items), lambda names: [b""] * len(names))
@@ -48,7 +48,7 @@ def test_the_ledger_rows_of_the_example_are_those_of_the_code() -> None:
 
 
 def test_the_counters_of_the_example_are_those_of_the_code() -> None:
-    delta = _delta(_record())
+    delta = _make_delta(_record())
     listed = re.findall(r"^c:demo:(\w+):(\w):(\d+) +(\S.*) \+(\d+)$", TEXT, re.M)
     assert listed
     fields = {(key.rollup, str(key.kind), key.start): cell for key, cell in delta.cells.items()}

@@ -21,11 +21,11 @@ FIELDS = [(cls, name) for cls in CLASSES for name in cls.model_fields]
 NUMBERS = [(cls, name) for cls, name in FIELDS if isinstance(cls.model_fields[name].default, int | float)]
 
 
-def made(cls: type[settings.StageSettings]) -> settings.StageSettings:
+def make_settings(cls: type[settings.StageSettings]) -> settings.StageSettings:
     return cls(**{name: value for name, value in NEEDED.items() if name in cls.model_fields})
 
 
-def variable(cls: type[settings.StageSettings], name: str) -> str:
+def name_variable(cls: type[settings.StageSettings], name: str) -> str:
     return f"{cls.model_config['env_prefix']}{name.upper()}"
 
 
@@ -39,9 +39,9 @@ def test_every_settings_class_is_listed_here() -> None:
 def test_an_empty_variable_is_not_set(
     cls: type[settings.StageSettings], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unset = made(cls)
-    monkeypatch.setenv(variable(cls, name), "")
-    assert made(cls) == unset
+    unset = make_settings(cls)
+    monkeypatch.setenv(name_variable(cls, name), "")
+    assert make_settings(cls) == unset
 
 
 @pytest.mark.parametrize(("cls", "name"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
@@ -51,18 +51,18 @@ def test_a_service_link_is_ignored_or_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv(variable(cls, name), "tcp://10.0.0.7:8000")
+    monkeypatch.setenv(name_variable(cls, name), "tcp://10.0.0.7:8000")
     if name.endswith("port"):
-        assert getattr(made(cls), name) == cls.model_fields[name].default
-        assert f"{variable(cls, name)} is passed over" in caplog.text
+        assert getattr(make_settings(cls), name) == cls.model_fields[name].default
+        assert f"{name_variable(cls, name)} is passed over" in caplog.text
         assert "enableServiceLinks: false" in caplog.text
         return
     with pytest.raises(ValidationError) as caught:
-        made(cls)
-    said = describe_wrong_setting(caught.value)
-    assert said.problem.startswith(f"{variable(cls, name)} is 'tcp://10.0.0.7:8000': it must be a")
-    assert "enableServiceLinks: false" in said.remedy
-    assert said.exit_code == 2
+        make_settings(cls)
+    refusal = describe_wrong_setting(caught.value)
+    assert refusal.problem.startswith(f"{name_variable(cls, name)} is 'tcp://10.0.0.7:8000': it must be a")
+    assert "enableServiceLinks: false" in refusal.remedy
+    assert refusal.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_wrong_value_gives_a_plain_message(
     monkeypatch.setenv(name, value)
     cls = next(cls for cls in CLASSES if name.startswith(str(cls.model_config["env_prefix"])))
     with pytest.raises(ValidationError) as caught:
-        made(cls)
+        make_settings(cls)
     assert describe_wrong_setting(caught.value).problem == f"{name} is {value!r}: {problem}"
 
 

@@ -20,20 +20,20 @@ PAGES = ROOT / "src" / "rtaplatform" / "serve" / "pages"
 
 def run_in(folder: Path, *command: str) -> str:
     environment = {**os.environ, "RTA_GOLDEN": str(GOLDEN)}
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, with exactly what the lock names; nothing that it installs runs a script."""
-    made = tmp_path_factory.mktemp("web") / "dashboard"
-    shutil.copytree(DASHBOARD, made, ignore=shutil.ignore_patterns("node_modules"))
-    run_in(made, "npm", "ci")
-    return made
+    copy = tmp_path_factory.mktemp("web") / "dashboard"
+    shutil.copytree(DASHBOARD, copy, ignore=shutil.ignore_patterns("node_modules"))
+    run_in(copy, "npm", "ci")
+    return copy
 
 
 def test_the_committed_pages_are_built_from_these_sources(dashboard: Path) -> None:

@@ -24,18 +24,18 @@ WITHOUT_JSON = {"POST /v1/products/import", "POST /v1/users/import"}
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs and the document. Types of a half of the API would be a part of these."""
-    made = tmp_path_factory.mktemp("web") / "clients"
-    shutil.copytree(SOURCES, made, ignore=shutil.ignore_patterns("node_modules"))
-    (made / "openapi.json").write_bytes(encode_document(create_app(Site().parts)))
-    return made
+    copy = tmp_path_factory.mktemp("web") / "clients"
+    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "openapi.json").write_bytes(encode_document(create_app(Site().parts)))
+    return copy
 
 
 def test_typescript_clients_type_check(folder: Path) -> None:
@@ -51,12 +51,12 @@ def test_python_client_type_checks(folder: Path) -> None:
     run(sys.executable, "-m", "venv", "environment", folder=folder)
     lock = ROOT / "requirements" / "clients.txt"
     run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock, folder=folder)
-    said = run(
+    output = run(
         python.with_name("openapi-python-client"), "generate", "--path", "openapi.json", "--meta", "none",
         "--output-path", "rta_client", "--config", "python.yaml", folder=folder,
     )  # fmt: skip
-    warned = [line for line in said.splitlines() if line.startswith(("WARNING", "Unable"))]
-    assert {line.split(" parsing ")[-1].split(" within ")[0] for line in warned} == WITHOUT_JSON, said
+    warned = [line for line in output.splitlines() if line.startswith(("WARNING", "Unable"))]
+    assert {line.split(" parsing ")[-1].split(" within ")[0] for line in warned} == WITHOUT_JSON, output
     # Generated code casts what needs no cast.
     strict = ("--strict", "--no-warn-redundant-casts", "--python-executable", python)
     run(sys.executable, "-m", "mypy", *strict, "with_python.py", "rta_client", folder=folder)

@@ -18,18 +18,18 @@ SOURCES = Path(__file__).resolve().parents[2] / "web" / "tracker"
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, with exactly what the lock names; nothing that it installs runs a script."""
-    made = tmp_path_factory.mktemp("web") / "tracker"
-    shutil.copytree(SOURCES, made, ignore=shutil.ignore_patterns("node_modules"))
-    run("npm", "ci", folder=made)
-    return made
+    copy = tmp_path_factory.mktemp("web") / "tracker"
+    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("node_modules"))
+    run("npm", "ci", folder=copy)
+    return copy
 
 
 def test_the_committed_file_is_built_from_these_sources(folder: Path) -> None:

@@ -15,7 +15,7 @@ from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_sta
 from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OracleSession
 from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
 from tests.unit.analytics.shop import Shop
-from tests.unit.process.people.people_site import PeopleSite, Seen, oracle_of
+from tests.unit.process.people.people_site import PeopleSite, Seen, make_oracle
 
 KIND = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 Number = float | None
@@ -52,8 +52,8 @@ class PeopleShop(Shop):
                 sketch = SketchKey(self.project.slug, kind, start, dimension, value)
                 delta.sketches.setdefault(sketch, set()).add((event.user or event.anonymous).encode())
 
-    def truth(self) -> OraclePeople:
-        return oracle_of(self.events, self.project.zone, self.project.week_start)
+    def find_truth(self) -> OraclePeople:
+        return make_oracle(self.events, self.project.zone, self.project.week_start)
 
 
 class Span(NamedTuple):
@@ -64,22 +64,22 @@ class Span(NamedTuple):
     last: date
 
 
-def active(people: OraclePeople, last: date, days: int = 1) -> int:
+def count_active(people: OraclePeople, last: date, days: int = 1) -> int:
     """Persons who were active on one of so many days up to the last."""
     window = {last - timedelta(days=back) for back in range(days)}
     return sum(bool(window & people.find_days(person)) for person in people.persons)
 
 
-def new(people: OraclePeople, days: Iterable[date]) -> int:
+def count_new(people: OraclePeople, days: Iterable[date]) -> int:
     firsts = Counter(min(people.find_days(person)) for person in people.persons)
     return sum(firsts[day] for day in days)
 
 
-def sessions_of(people: OraclePeople) -> list[OracleSession]:
+def list_sessions(people: OraclePeople) -> list[OracleSession]:
     return [session for person in people.persons for session in people.find_sessions(person)]
 
 
-def sessions_in(
+def select_sessions(
     sessions: Sequence[OracleSession], span: Span, filters: dict[str, str] | None = None
 ) -> list[OracleSession]:
     """Those that begin in the period, with these values of source, country and device."""
@@ -92,11 +92,11 @@ def sessions_in(
     ]
 
 
-def share(part: float, whole: float) -> Number:
+def divide_if_any(part: float, whole: float) -> Number:
     return part / whole if whole else None
 
 
-def longest_of(sessions: Sequence[OracleSession], percent: int) -> Number:
+def find_percentile(sessions: Sequence[OracleSession], percent: int) -> Number:
     """The least length, in seconds, that so many of 100 sessions do not exceed."""
     lengths = sorted(session.length for session in sessions)
     place = next((n for n in range(1, len(lengths) + 1) if n * 100 >= percent * len(lengths)), 0)
@@ -110,26 +110,26 @@ def count_having(sessions: Sequence[OracleSession], *names: str) -> int:
 ADD, ORDER = "Product Added", "Order Completed"
 OF_SESSIONS: dict[str, Callable[[Sequence[OracleSession]], Number]] = {
     "sessions": len,
-    "events_per_session": lambda found: share(sum(len(s.names) for s in found), len(found)),
-    "bounce_rate": lambda found: share(sum(len(s.names) == 1 for s in found), len(found)),
-    "session_duration": lambda found: share(sum(s.length for s in found) / 1_000, len(found)),
-    "session_duration_median": lambda found: longest_of(found, 50),
-    "session_duration_p95": lambda found: longest_of(found, 95),
-    "conversion_rate": lambda found: share(count_having(found, ORDER), len(found)),
-    "cart_abandonment_rate": lambda found: share(
-        count_having(found, ADD) - count_having(found, ADD, ORDER), count_having(found, ADD)
+    "events_per_session": lambda sessions: divide_if_any(sum(len(s.names) for s in sessions), len(sessions)),
+    "bounce_rate": lambda sessions: divide_if_any(sum(len(s.names) == 1 for s in sessions), len(sessions)),
+    "session_duration": lambda sessions: divide_if_any(sum(s.length for s in sessions) / 1_000, len(sessions)),
+    "session_duration_median": lambda sessions: find_percentile(sessions, 50),
+    "session_duration_p95": lambda sessions: find_percentile(sessions, 95),
+    "conversion_rate": lambda sessions: divide_if_any(count_having(sessions, ORDER), len(sessions)),
+    "cart_abandonment_rate": lambda sessions: divide_if_any(
+        count_having(sessions, ADD) - count_having(sessions, ADD, ORDER), count_having(sessions, ADD)
     ),
 }
 OF_DAYS: dict[str, Callable[[OraclePeople, date], Number]] = {
-    "active_users": active,
-    "weekly_active_users": lambda people, day: active(people, day, 7),
-    "monthly_active_users": lambda people, day: active(people, day, 30),
-    "stickiness": lambda people, day: share(active(people, day), active(people, day, 30)),
+    "active_users": count_active,
+    "weekly_active_users": lambda people, day: count_active(people, day, 7),
+    "monthly_active_users": lambda people, day: count_active(people, day, 30),
+    "stickiness": lambda people, day: divide_if_any(count_active(people, day), count_active(people, day, 30)),
 }
 WITHIN = {"session_duration_median": 0.05, "session_duration_p95": 0.05}
 
 
-def is_as_told(metric: str, told: Number, true: Number) -> bool:
-    if told is None or true is None:
-        return told is true
-    return abs(told - true) <= WITHIN.get(metric, 1e-12) * abs(true)
+def is_as_told(metric: str, value: Number, true: Number) -> bool:
+    if value is None or true is None:
+        return value is true
+    return abs(value - true) <= WITHIN.get(metric, 1e-12) * abs(true)

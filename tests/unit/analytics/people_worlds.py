@@ -17,14 +17,14 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 NAMES = ("Product Viewed", "Product Added", "Order Completed", "Checkout Started")
 
 
-def instant(text: str) -> int:
+def parse_instant(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1_000)
 
 
-NOON = instant("2026-11-22T12:00+01:00")
+NOON = parse_instant("2026-11-22T12:00+01:00")
 
 
-def world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop:
+def make_world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop:
     """People of the last 40 days, read in an order that is not that of time; some log in on several devices."""
     rng = Random(seed)
     shop = PeopleShop(ProjectSettings("demo", zone, "EUR", week_start=week_start), now_ms)
@@ -50,10 +50,10 @@ def world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop:
     return shop
 
 
-def any_world(seed: int) -> tuple[PeopleShop, Random]:
+def make_any_world(seed: int) -> tuple[PeopleShop, Random]:
     rng = Random(f"people {seed}")
-    return world(seed, instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS)), rng
+    return make_world(seed, parse_instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS)), rng
 
 
-def berlin() -> PeopleShop:
+def make_berlin() -> PeopleShop:
     return PeopleShop(ProjectSettings("demo", "Europe/Berlin", "EUR"), NOON)

@@ -68,7 +68,7 @@ class Shop:
         caps: Caps = CAPS,
     ) -> None:
         self.project = project
-        self.store = store or in_memory(project, caps)
+        self.store = store or make_memory_store(project, caps)
         self.reader = reader or self.store
         self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": PLACE.topic_id}, starts={})
         self.clock = Clock()
@@ -83,37 +83,37 @@ class Shop:
         for happening in taken:
             _fold(delta, self.project, happening)
         for name, number in quality.items():
-            for key in keys_at(self.project, QUALITY.name, self.clock.at_ms):
+            for key in list_keys_at(self.project, QUALITY.name, self.clock.at_ms):
                 _add(delta, key, name, number)
         state = self.store.read_state(0)
         assert state is not None
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
-    def next_move(self) -> Advance:
+    def make_next_move(self) -> Advance:
         """The ledger's advance by one event."""
         return self._move(1)
 
     def _move(self, events: int) -> Advance:
         before, self.offset = self.offset, self.offset + events
-        return Advance(PLACE, _row(before), _row(self.offset))
+        return Advance(PLACE, _make_row(before), _make_row(self.offset))
 
 
-def keeping_nothing(shop: Shop, catalog: ProductCatalog | None = None) -> Engine:
+def make_engine_without_caches(shop: Shop, catalog: ProductCatalog | None = None) -> Engine:
     """An engine over the same store without caches: it reads each question whole, in one snapshot."""
     return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=WindowCaches(lambda _plan: False))
 
 
-def in_memory(project: ProjectSettings = PROJECT, caps: Caps = CAPS) -> MemoryStore:
+def make_memory_store(project: ProjectSettings = PROJECT, caps: Caps = CAPS) -> MemoryStore:
     store = MemoryStore(caps=caps)
     store.set_projects([project], "1")
     return store
 
 
-def _row(offset: int) -> str:
+def _make_row(offset: int) -> str:
     return LedgerRow(offset, offset - 1, NOON, "h", 0, NOON).to_text() if offset else ""
 
 
-def keys_at(project: ProjectSettings, rollup: str, at_ms: int) -> list[CellsKey]:
+def list_keys_at(project: ProjectSettings, rollup: str, at_ms: int) -> list[CellsKey]:
     starts = find_bucket_starts(at_ms // MINUTE_MS, project.zone)
     kinds = {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}
     return [CellsKey(project.slug, rollup, kind, start) for kind, start in kinds.items()]
@@ -131,12 +131,12 @@ def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
         measures |= {"orders": 1, "units": 10_000, "revenue": h.revenue, "other_currencies": int(h.is_foreign)}
     values = {ACTIVITY.name: (h.event, h.source), EVENTS.name: (h.event, h.source, h.country, "phone")}
     for rollup, dimensions in values.items():
-        for key in keys_at(project, rollup, h.at_ms):
+        for key in list_keys_at(project, rollup, h.at_ms):
             for measure, number in measures.items():
                 _add(delta, key, prefix + measure, number)
                 _add(delta, key, prefix + make_field(measure, *dimensions), number)
     if h.product:
-        for key in keys_at(project, PRODUCTS.name, h.at_ms):
+        for key in list_keys_at(project, PRODUCTS.name, h.at_ms):
             for measure in (PRODUCT_MEASURES[h.event], *(("units",) if h.revenue else ())):
                 _sell(delta, key, prefix + measure, h.product, 10_000 if measure == "units" else 1)
             if h.revenue:
@@ -148,7 +148,7 @@ def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
 
 def _fold_sales(delta: Delta, project: ProjectSettings, h: Happening, prefix: str) -> None:
     sold = {PRODUCT_MEASURES[h.event]: 1, "units": 10_000 if h.revenue else 0, "revenue": h.revenue}
-    for key in keys_at(project, SALES.name, h.at_ms):
+    for key in list_keys_at(project, SALES.name, h.at_ms):
         for measure in SALES.measures:
             if key.kind is not BucketKind.MINUTE and sold.get(measure):
                 _add(delta, key, prefix + measure, sold[measure])
@@ -163,7 +163,7 @@ def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) 
 def _see(delta: Delta, project: ProjectSettings, h: Happening) -> None:
     person = h.person.encode()
     assert isinstance(delta.sketches, dict)
-    for key in keys_at(project, "", h.at_ms):
+    for key in list_keys_at(project, "", h.at_ms):
         sketches = [("", "")]
         if key.kind is not BucketKind.MINUTE:
             places = [("source", h.source), ("country", h.country), ("device", "phone")]

@@ -53,9 +53,9 @@ def test_connections_fit_into_the_files_that_may_be_open(files: int, connections
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "said"), [(200, 4_096, "3632"), (4_096, 4_096, "3632"), (256, 256, "96"), (150, 150, "refused")]
+    ("soft", "hard", "output"), [(200, 4_096, "3632"), (4_096, 4_096, "3632"), (256, 256, "96"), (150, 150, "refused")]
 )
-def test_the_api_raises_the_limit_of_open_files_for_its_connections(soft: int, hard: int, said: str) -> None:
+def test_the_api_raises_the_limit_of_open_files_for_its_connections(soft: int, hard: int, output: str) -> None:
     script = (
         "import resource\n"
         "from rtaplatform.cli.listener import reserve_files\n"
@@ -65,5 +65,7 @@ def test_the_api_raises_the_limit_of_open_files_for_its_connections(soft: int, h
         "except SetupError as error: print('refused' if 'Only 150 files' in str(error) else error)"
     )
     environment = {**os.environ, "PYTHONPATH": "src"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == said
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert process.stdout.strip() == output

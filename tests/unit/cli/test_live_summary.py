@@ -28,17 +28,17 @@ class StandIn:
     def __init__(self) -> None:
         self.totals: list[int] = [0]
         self.health: tuple[int, dict[str, Any]] = (200, READY)
-        self.asked: list[str] = []
+        self.periods: list[str] = []
         self.keys: list[str] = []
 
     def answer(self, path: str, key: str) -> tuple[int, dict[str, Any]]:
-        asked = urlsplit(path)
-        if asked.path == "/health/ready":
+        url = urlsplit(path)
+        if url.path == "/health/ready":
             return self.health
         self.keys.append(key)
         total = 1
-        if asked.path == "/v1/metrics/events":
-            self.asked += parse_qs(asked.query)["from"]
+        if url.path == "/v1/metrics/events":
+            self.periods += parse_qs(url.query)["from"]
             total = self.totals.pop(0) if len(self.totals) > 1 else self.totals[0]
         return 200, {"results": [] if "popular" in path else [{"total": total}], "meta": {"lag_ms": 5}}
 
@@ -74,7 +74,7 @@ def test_the_rate_is_of_events_since_a_fixed_moment(api: tuple[StandIn, str]) ->
     reader.read()
     now[0] += 3_600  # whatever leaves the last 24 hours meanwhile
     assert (reader.read().events_per_second or 0) > 0
-    assert len(set(stand_in.asked)) == 1
+    assert len(set(stand_in.periods)) == 1
 
 
 def test_the_moment_stays_among_those_for_which_minutes_are_kept(api: tuple[StandIn, str]) -> None:
@@ -85,7 +85,7 @@ def test_the_moment_stays_among_those_for_which_minutes_are_kept(api: tuple[Stan
     now[0] += 13 * 3_600
     stand_in.totals = [7]
     assert reader.read().events_per_second is None, "it starts anew"
-    assert len(set(stand_in.asked)) == 2
+    assert len(set(stand_in.periods)) == 2
 
 
 def test_a_key_may_change_meanwhile(api: tuple[StandIn, str]) -> None:

@@ -20,7 +20,7 @@ from rtaplatform.local.supervisor.readiness import Readiness
 WARNING = "over 1 % of the records of the last 5 minutes are dead letters (11 of 1,000): `rta dead-letters list`"
 
 
-def signals_of(applied: int, dead: int, seconds: float) -> str:
+def write_signals(applied: int, dead: int, seconds: float) -> str:
     return (
         "# TYPE rta_worker_recent_records gauge\n"
         f'rta_worker_recent_records{{outcome="applied"}} {applied}.0\n'
@@ -38,7 +38,7 @@ def worker() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(signals_of(989, 11, 300.0).encode())
+            self.wfile.write(write_signals(989, 11, 300.0).encode())
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep quiet."""
@@ -63,7 +63,7 @@ def test_what_is_not_known_is_no_warning() -> None:
 
 
 def test_workers_are_added_up_and_the_newest_says_what_is_covered() -> None:
-    texts = {"worker-1": signals_of(90, 1, 300.0), "worker-2": signals_of(8, 1, 40.7)}
+    texts = {"worker-1": write_signals(90, 1, 300.0), "worker-2": write_signals(8, 1, 40.7)}
     assert sum_recent_records(texts) == RecentRecords(100, 2, 40)
 
 
@@ -71,7 +71,7 @@ def test_workers_are_added_up_and_the_newest_says_what_is_covered() -> None:
     "text", ["", "# nothing\n", "<html>", "rta_worker_recent_seconds x\n", "rta_worker_recent_seconds Inf\n"]
 )
 def test_a_worker_that_cannot_be_read_is_named(text: str) -> None:
-    texts = {"worker-1": signals_of(5, 0, 300), "worker-2": text}
+    texts = {"worker-1": write_signals(5, 0, 300), "worker-2": text}
     assert sum_recent_records(texts) == RecentRecords(5, 0, 300, ("worker-2",))
     assert sum_recent_records({"worker-2": text}) is None
 

@@ -21,7 +21,7 @@ COPIES: list[Any] = json.loads((Path(__file__).parents[2] / "golden" / "python_l
 @pytest.mark.parametrize("copy", COPIES, ids=lambda copy: str(copy["about"]))
 def test_the_copied_question_is_the_query(copy: dict[str, Any]) -> None:
     tree = ast.parse("\n".join(copy["lines"]))
-    assert _questions(tree) == [copy["query"]]
+    assert _list_questions(tree) == [copy["query"]]
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=lambda copy: str(copy["about"]))
@@ -31,7 +31,7 @@ def test_the_copied_lines_import_what_the_client_has(copy: dict[str, Any]) -> No
     assert [name.name for name in imports["rtaplatform.client"] if not hasattr(client, name.name)] == []
 
 
-def _questions(tree: ast.Module) -> list[dict[str, Any]]:
+def _list_questions(tree: ast.Module) -> list[dict[str, Any]]:
     """Build each question of the lines from its literals."""
     return [
         Question(

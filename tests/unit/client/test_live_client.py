@@ -48,11 +48,11 @@ class _Line:
     def close(self) -> None: ...
 
 
-def snapshot(version: str, total: int) -> Any:
+def make_snapshot(version: str, total: int) -> Any:
     return {"type": "snapshot", "id": "live", "version": version, "answers": [{"metric": "events", "total": total}]}
 
 
-def error(status: int) -> Any:
+def make_error(status: int) -> Any:
     return {"type": "error", "id": "live", "problem": {"status": status, "detail": "It is wrong.", "field": "query"}}
 
 
@@ -72,32 +72,32 @@ def test_the_iterator_gives_the_fresh_answers_over_cuts(world: World) -> None:
 
 
 def test_a_cut_is_resumed_from_the_version_of_the_last_message() -> None:
-    script = Script([snapshot("v1", 1), snapshot("v2", 2)], [snapshot("v3", 3)])
+    script = Script([make_snapshot("v1", 1), make_snapshot("v2", 2)], [make_snapshot("v3", 3)])
     assert [answers[0]["total"] for answers in itertools.islice(script.follow(), 3)] == [1, 2, 3]
     assert script.sent[0] == {"type": "subscribe", "id": "live", "query": [QUERY]}
     assert script.sent[1]["since"] == "v2"
 
 
 def test_attempts_are_further_and_further_apart_until_one_succeeds() -> None:
-    script = Script([], [], [], [], [snapshot("v1", 1)])
+    script = Script([], [], [], [], [make_snapshot("v1", 1)])
     assert next(script.follow())[0]["total"] == 1
     assert [pause <= longest for pause, longest in zip(script.slept, (0.25, 0.5, 1, 2), strict=True)] == [True] * 4
 
 
 def test_a_goodbye_says_how_long_to_wait() -> None:
-    script = Script([{"type": "bye", "retry_seconds": 2.5}], [snapshot("v1", 1)])
+    script = Script([{"type": "bye", "retry_seconds": 2.5}], [make_snapshot("v1", 1)])
     next(script.follow())
     assert script.slept == [2.5]
 
 
 def test_a_heartbeat_is_answered() -> None:
-    script = Script([{"type": "hello"}, {"type": "heartbeat", "now": ""}, snapshot("v1", 1)])
+    script = Script([{"type": "hello"}, {"type": "heartbeat", "now": ""}, make_snapshot("v1", 1)])
     next(script.follow())
     assert script.sent[1] == {"type": "pong"}
 
 
 def test_an_outage_is_waited_for_and_an_error_of_the_caller_is_raised() -> None:
-    script = Script([snapshot("v1", 1), error(503), snapshot("v2", 2), error(422)])
+    script = Script([make_snapshot("v1", 1), make_error(503), make_snapshot("v2", 2), make_error(422)])
     lives = script.follow()
     assert [next(lives)[0]["total"], next(lives)[0]["total"]] == [1, 2]
     with pytest.raises(ApiProblem, match=r"query: It is wrong\.") as raised:

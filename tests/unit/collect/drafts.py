@@ -16,26 +16,26 @@ CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.ht
 TRACK = {"event": "Product Viewed", "anonymousId": "a-17", "messageId": "m-1"}
 
 
-def arrival(**changes: Any) -> RequestArrival:
+def make_arrival(**changes: Any) -> RequestArrival:
     return RequestArrival(received_ms=NOW_MS, **changes)
 
 
-def single(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any] | DraftRefused:
+def collect_or_refuse(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any] | DraftRefused:
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    taken, refused = run_steps([draft_single(body, kind, "demo", arrival(**changes))], {})
+    taken, refused = run_steps([draft_single(body, kind, "demo", make_arrival(**changes))], {})
     return json.loads(taken[0].value) if taken else refused[0]
 
 
-def taken(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any]:
-    record = single(event, kind, **changes)
+def collect_one(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any]:
+    record = collect_or_refuse(event, kind, **changes)
     assert isinstance(record, dict), record
     return record
 
 
-def batch(body: dict[str, Any], **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
-    return batch_of(json.dumps(body).encode(), **changes)
+def collect_batch(body: dict[str, Any], **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
+    return collect_batch_bytes(json.dumps(body).encode(), **changes)
 
 
-def batch_of(body: bytes, **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
-    ready, refused = run_steps(draft_batch(read_batch(body), "demo", arrival(**changes)), {})
+def collect_batch_bytes(body: bytes, **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
+    ready, refused = run_steps(draft_batch(read_batch(body), "demo", make_arrival(**changes)), {})
     return [json.loads(draft.value) for draft in ready], refused

@@ -41,32 +41,32 @@ class Broken:
         raise RuntimeError("a bug")
 
 
-def counts() -> dict[str, float]:
-    found = {"received": 0.0, "accepted": 0.0, "rejected": 0.0, "unknown": 0.0}
+def read_counts() -> dict[str, float]:
+    counts = {"received": 0.0, "accepted": 0.0, "rejected": 0.0, "unknown": 0.0}
     for family in REGISTRY.collect():
         for sample in family.samples:
             name = sample.name.removeprefix("rta_collect_").removesuffix("_total")
-            if name in found and sample.name.endswith("_total"):
-                found[name] += sample.value
-    return found
+            if name in counts and sample.name.endswith("_total"):
+                counts[name] += sample.value
+    return counts
 
 
-async def added(collector: Collector, error: type[Exception] | None = None) -> dict[str, float]:
-    before = counts()
+async def count_added(collector: Collector, error: type[Exception] | None = None) -> dict[str, float]:
+    before = read_counts()
     if error is None:
         await collector.collect_batch(read_batch(BODY), "demo", ARRIVAL)
     else:
         with pytest.raises(error):
             await collector.collect_batch(read_batch(BODY), "demo", ARRIVAL)
-    return {name: value - before[name] for name, value in counts().items()}
+    return {name: value - before[name] for name, value in read_counts().items()}
 
 
 async def test_every_event_is_accepted_rejected_or_unknown() -> None:
-    assert await added(Collector(Log())) == {"received": 4, "accepted": 2, "rejected": 2, "unknown": 0}
-    assert await added(Collector(HalfDeaf()), Undelivered) == {
+    assert await count_added(Collector(Log())) == {"received": 4, "accepted": 2, "rejected": 2, "unknown": 0}
+    assert await count_added(Collector(HalfDeaf()), Undelivered) == {
         "received": 4, "accepted": 1, "rejected": 2, "unknown": 1,
     }  # fmt: skip
-    assert await added(Collector(Broken()), RuntimeError) == {
+    assert await count_added(Collector(Broken()), RuntimeError) == {
         "received": 4, "accepted": 0, "rejected": 2, "unknown": 2,
     }  # fmt: skip
 
@@ -76,8 +76,10 @@ async def test_a_batch_answers_how_many_were_accepted_and_lists_the_rest() -> No
     answer = await Collector(log).collect_batch(read_batch(BODY), "demo", ARRIVAL)
     assert set(answer) == {"success", "accepted", "rejected"}
     assert (answer["success"], answer["accepted"], len(log.records)) == (False, 2, 2)
-    assert [set(one) for one in answer["rejected"]] == [{"index", "messageId", "reason", "field", "detail"}] * 2
-    assert [(one["index"], one["reason"]) for one in answer["rejected"]] == [
+    assert [set(rejection) for rejection in answer["rejected"]] == [
+        {"index", "messageId", "reason", "field", "detail"}
+    ] * 2
+    assert [(rejection["index"], rejection["reason"]) for rejection in answer["rejected"]] == [
         (2, "missing_identity"), (3, "not_an_object"),
     ]  # fmt: skip
 
@@ -112,8 +114,8 @@ async def test_late_events_are_reported_by_their_indexes() -> None:
         read_batch(json.dumps({"batch": [page, old, 5, old]}).encode()), "demo", ARRIVAL
     )
     assert (answer["accepted"], answer["late"]) == (3, [1, 3])
-    said = await Collector(Log()).collect_single(json.dumps(old).encode(), "page", "demo", ARRIVAL)
-    assert said == {"success": True, "late": [0]}
+    answer_to_single = await Collector(Log()).collect_single(json.dumps(old).encode(), "page", "demo", ARRIVAL)
+    assert answer_to_single == {"success": True, "late": [0]}
 
 
 async def test_other_tasks_run_while_a_large_batch_is_collected() -> None:
@@ -136,18 +138,18 @@ async def test_other_tasks_run_while_a_large_batch_is_collected() -> None:
 async def test_batches_that_arrive_together_take_turns_from_their_first_events_on() -> None:
     """The answers of a limiter may come for many batches at once: each of them is at its first events then."""
     event = b'{"type":"page","userId":"u"}'
-    begun, by_turn = 0, [0]
+    event_count, by_turn = 0, [0]
 
     class Watched(list[bytes]):
         def __iter__(self) -> Iterator[bytes]:
-            nonlocal begun
-            for one in super().__iter__():
-                begun += 1
-                yield one
+            nonlocal event_count
+            for event in super().__iter__():
+                event_count += 1
+                yield event
 
     async def watch() -> None:
         while True:
-            by_turn.append(begun)
+            by_turn.append(event_count)
             await asyncio.sleep(0)
 
     watching, collector = asyncio.create_task(watch()), Collector(Log())
@@ -155,27 +157,27 @@ async def test_batches_that_arrive_together_take_turns_from_their_first_events_o
     answers = await asyncio.gather(*(collector.collect_batch(batch, "demo", ARRIVAL) for batch in batches))
     watching.cancel()
     assert [answer["accepted"] for answer in answers] == [1_000] * 8
-    assert max(after - before for before, after in pairwise([*by_turn, begun])) <= 2 * PORTION_EVENTS_MAX
+    assert max(after - before for before, after in pairwise([*by_turn, event_count])) <= 2 * PORTION_EVENTS_MAX
 
 
 async def test_large_batches_are_read_in_turns_of_their_own() -> None:
     body = json.dumps({"batch": [{"type": "page", "userId": "u", "properties": {"x": "y" * 500}}] * 200}).encode()
-    done, by_turn = 0, [0]
+    batch_count, by_turn = 0, [0]
 
     async def read() -> None:
-        nonlocal done
+        nonlocal batch_count
         await collector.read_batch(body)
-        done += 1
+        batch_count += 1
 
     async def watch() -> None:
         while True:
-            by_turn.append(done)
+            by_turn.append(batch_count)
             await asyncio.sleep(0)
 
     watching, collector = asyncio.create_task(watch()), Collector(Log())
     await asyncio.gather(*(read() for _ in range(8)))
     watching.cancel()
-    assert max(after - before for before, after in pairwise([*by_turn, done])) == 1
+    assert max(after - before for before, after in pairwise([*by_turn, batch_count])) == 1
 
 
 class Counting(Log):
@@ -204,11 +206,11 @@ async def test_a_small_batch_with_large_defaults_is_never_in_memory_as_a_whole()
 
 
 async def test_counts_add_up_if_a_part_of_a_batch_is_unknown() -> None:
-    before = counts()
+    before = read_counts()
     log = Counting(fails_at=3)
     with pytest.raises(Undelivered):
         await Collector(log).collect_batch(read_batch(LARGE), "demo", ARRIVAL)
-    added = {name: value - before[name] for name, value in counts().items()}
+    added = {name: value - before[name] for name, value in read_counts().items()}
     assert added["received"] == added["accepted"] + added["rejected"] + added["unknown"]
     assert added["accepted"] == len(log.records) + 1
 
@@ -223,7 +225,10 @@ async def test_a_body_that_is_not_json_is_cut_in_a_thread_and_counted() -> None:
     collector = Collector(Log())
     batch = await collector.read_batch(b'{"batch":[{"type":"page","userId":"u"},NaN]}')
     answer = await collector.collect_batch(batch, "demo", ARRIVAL)
-    assert (answer["accepted"], [(one["index"], one["reason"]) for one in answer["rejected"]]) == (1, [(1, "not_json")])
+    assert (answer["accepted"], [(rejection["index"], rejection["reason"]) for rejection in answer["rejected"]]) == (
+        1,
+        [(1, "not_json")],
+    )
 
 
 async def test_a_long_message_id_is_not_sent_back_as_a_whole() -> None:

@@ -25,4 +25,4 @@ async def test_other_tasks_run_between_any_two_turns() -> None:
     looking.cancel()
     pieces = "".join(log)
     assert sorted(pieces.replace("-", "")) == sorted("abcd" * 3)
-    assert not any(f"{one}{other}" in pieces for one in "abcd" for other in "abcd")
+    assert not any(f"{name}{other}" in pieces for name in "abcd" for other in "abcd")

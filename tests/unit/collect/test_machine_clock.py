@@ -19,14 +19,14 @@ async def test_a_clock_is_right_until_something_speaks_against_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "said"), [(4_600, "It is 3600 s ahead of Redis' clock."), (400, "It is 600 s behind Redis' clock.")]
+    ("own", "fault"), [(4_600, "It is 3600 s ahead of Redis' clock."), (400, "It is 600 s behind Redis' clock.")]
 )
 async def test_a_clock_that_differs_from_redis_by_over_five_minutes_is_wrong_until_it_is_set(
-    own: int, said: str
+    own: int, fault: str
 ) -> None:
     clock = MachineClock()
     clock.compare(own, 1_000)
-    assert clock.describe_fault() == said
+    assert clock.describe_fault() == fault
     with pytest.raises(WrongClock, match="The clock of this machine is wrong"):
         await clock.check()
     clock.compare(1_001, 1_000)
@@ -44,28 +44,28 @@ def test_a_refusal_counts_for_a_minute() -> None:
 
 
 async def test_the_clock_is_compared_with_redis() -> None:
-    clock, asked = MachineClock(), asyncio.Event()
+    clock, was_asked = MachineClock(), asyncio.Event()
 
     async def read_other() -> float:
-        asked.set()
+        was_asked.set()
         return 1_000
 
     watching = asyncio.create_task(watch_clock(clock, read_other, lambda: 5_000))
-    await asked.wait()
+    await was_asked.wait()
     await asyncio.sleep(0)
     assert clock.describe_fault() is not None
     await _end(watching)
 
 
 async def test_an_unavailable_redis_does_not_change_the_verdict() -> None:
-    clock, asked = MachineClock(), asyncio.Event()
+    clock, was_asked = MachineClock(), asyncio.Event()
 
     async def read_other() -> float:
-        asked.set()
+        was_asked.set()
         raise Unavailable("redis", "away")
 
     watching = asyncio.create_task(watch_clock(clock, read_other))
-    await asked.wait()
+    await was_asked.wait()
     await asyncio.sleep(0)
     assert (clock.describe_fault(), watching.done()) == (None, False)
     await _end(watching)

@@ -56,11 +56,11 @@ class Librdkafka:
 
 class Factory:
     def __init__(self) -> None:
-        self.made: list[Librdkafka] = []
+        self.producers: list[Librdkafka] = []
 
     def __call__(self, config: dict[str, Any]) -> Any:
-        self.made.append(Librdkafka(config))
-        return self.made[-1]
+        self.producers.append(Librdkafka(config))
+        return self.producers[-1]
 
 
 @pytest.fixture
@@ -70,20 +70,20 @@ def factory() -> Factory:
 
 @pytest.fixture
 async def producer(factory: Factory) -> AsyncIterator[EventProducer]:
-    found = EventProducer(factory, {}, wait_seconds=-0.8)  # 0.2 s with what is added to librdkafka's own limit
-    await found.start()
-    yield found
-    await found.stop(0.1)
+    new_producer = EventProducer(factory, {}, wait_seconds=-0.8)  # 0.2 s with what is added to librdkafka's own limit
+    await new_producer.start()
+    yield new_producer
+    await new_producer.stop(0.1)
 
 
 async def test_append_returns_once_all_are_acknowledged(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].is_mute = True
+    factory.producers[0].is_mute = True
     task = asyncio.create_task(producer.append(RECORDS))
     await asyncio.sleep(0.05)
     assert not task.done()
-    factory.made[0].is_mute = False
+    factory.producers[0].is_mute = False
     await task
-    assert factory.made[0].sent == [record.key for record in RECORDS]
+    assert factory.producers[0].sent == [record.key for record in RECORDS]
 
 
 async def test_nothing_to_append_is_done_at_once(producer: EventProducer) -> None:
@@ -91,7 +91,7 @@ async def test_nothing_to_append_is_done_at_once(producer: EventProducer) -> Non
 
 
 async def test_failed_report_makes_its_record_unknown(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].errors = [KafkaError(KafkaError._MSG_TIMED_OUT)]
+    factory.producers[0].errors = [KafkaError(KafkaError._MSG_TIMED_OUT)]
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
     assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
@@ -101,7 +101,7 @@ async def test_a_refused_timestamp_is_reported_at_once_as_the_clocks_fault(
     producer: EventProducer, factory: Factory
 ) -> None:
     # Of records that came in one batch Kafka says "invalid record", of a single one "invalid timestamp".
-    factory.made[0].errors = [
+    factory.producers[0].errors = [
         KafkaError(code)
         for code in (KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD)
     ]
@@ -118,19 +118,19 @@ async def test_an_invalid_record_is_the_clocks_fault_only_if_the_clock_is_wrong(
     clock = MachineClock()
     producer = EventProducer(factory, {}, 1, clock)
     await producer.start()
-    factory.made[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
+    factory.producers[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS[:1])
     assert not isinstance(caught.value, WrongClock)
     clock.compare(5_000, 1_000)
-    factory.made[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
+    factory.producers[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
     with pytest.raises(TimesRefused, match="4000 s ahead"):
         await producer.append(RECORDS[:1])
     await producer.stop(0.1)
 
 
 async def test_a_full_queue_is_unavailable_and_counts_what_was_sent(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].capacity = 2
+    factory.producers[0].capacity = 2
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
     assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
@@ -138,42 +138,42 @@ async def test_a_full_queue_is_unavailable_and_counts_what_was_sent(producer: Ev
 
 
 async def test_no_answer_from_kafka_is_unavailable(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].is_mute = True
+    factory.producers[0].is_mute = True
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
     assert (caught.value.acknowledged, caught.value.unknown) == (0, 3)
-    factory.made[0].is_mute = False
+    factory.producers[0].is_mute = False
     await producer.append(RECORDS)
 
 
 async def test_fatal_error_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].is_mute = True
+    factory.producers[0].is_mute = True
     waiting = asyncio.create_task(producer.append(RECORDS[:1]))
     await asyncio.sleep(0.01)
-    factory.made[0].is_fatal = True
+    factory.producers[0].is_fatal = True
     with pytest.raises(Unavailable):
         await producer.append(RECORDS)
     with pytest.raises(Undelivered):
         await waiting
     await producer.append(RECORDS)
-    assert [len(made.sent) for made in factory.made] == [1, 3]
+    assert [len(kafka.sent) for kafka in factory.producers] == [1, 3]
 
 
 async def test_a_fatal_error_in_the_callback_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
-    factory.made[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", True))
+    factory.producers[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", True))
     await producer.append(RECORDS)
-    assert len(factory.made) == 2
+    assert len(factory.producers) == 2
 
 
 async def test_an_unavailable_broker_is_logged_once_not_at_every_retry(
     producer: EventProducer, factory: Factory
 ) -> None:
-    tell = factory.made[0].config["error_cb"]
-    with capture_logs() as said:
+    tell = factory.producers[0].config["error_cb"]
+    with capture_logs() as log_lines:
         for _ in range(50):
             tell(KafkaError(KafkaError._TRANSPORT, "connection refused"))
         tell(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-    assert [line["code"] for line in said] == ["_ALL_BROKERS_DOWN"]
+    assert [line["code"] for line in log_lines] == ["_ALL_BROKERS_DOWN"]
 
 
 async def test_stopped_producer_takes_nothing(factory: Factory) -> None:
@@ -188,7 +188,7 @@ BATCH = [CollectedRecord("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2)
 async def test_no_turn_of_the_event_loop_sends_more_than_a_portion(factory: Factory) -> None:
     producer = EventProducer(factory, {}, wait_seconds=30)
     await producer.start()
-    kafka, sent_by_turn = factory.made[0], [0]
+    kafka, sent_by_turn = factory.producers[0], [0]
     kafka.capacity = 100_000
 
     async def watch() -> None:
@@ -212,7 +212,7 @@ async def test_no_turn_of_the_event_loop_sends_more_than_a_portion(factory: Fact
 async def test_no_more_reports_are_outstanding_than_one_poll_may_serve(factory: Factory) -> None:
     producer = EventProducer(factory, {}, wait_seconds=30)
     await producer.start()
-    kafka = factory.made[0]
+    kafka = factory.producers[0]
     kafka.capacity, kafka.is_mute = 100_000, True
     sending = [asyncio.create_task(producer.append(BATCH)) for _ in range(12)]
     await asyncio.sleep(0.2)
@@ -226,9 +226,9 @@ async def test_no_more_reports_are_outstanding_than_one_poll_may_serve(factory: 
 async def test_a_request_that_waits_for_reports_too_long_is_told_so_and_sends_no_more(factory: Factory) -> None:
     producer = EventProducer(factory, {}, wait_seconds=-0.8)
     await producer.start()
-    kafka = factory.made[0]
+    kafka = factory.producers[0]
     kafka.capacity, kafka.is_mute = 100_000, True
     sent = await asyncio.gather(*(producer.append(BATCH) for _ in range(12)), return_exceptions=True)
-    assert [(type(one), getattr(one, "unknown", 0)) for one in sent] == [(Undelivered, len(BATCH))] * 12
+    assert [(type(outcome), getattr(outcome, "unknown", 0)) for outcome in sent] == [(Undelivered, len(BATCH))] * 12
     assert len(kafka.sent) < 12 * len(BATCH)
     await producer.stop(0.1)

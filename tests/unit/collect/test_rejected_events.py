@@ -48,22 +48,22 @@ class Queue:
             self._reports.clear()
 
 
-def _collector(queue: Any, now: float = 0.0) -> Collector:
+def _make_collector(queue: Any, now: float = 0.0) -> Collector:
     return Collector(Log(), rejected=RejectedEvents(lambda _config: queue, {}, LetterBudget(lambda: now)))
 
 
-def _letters(result: str) -> float:
+def _read_letters(result: str) -> float:
     return REGISTRY.get_sample_value("rta_collect_rejected_letters_total", {"result": result}) or 0.0
 
 
 async def test_a_refused_event_is_kept_with_its_reason() -> None:
     queue = Queue()
     with pytest.raises(EventRefused):
-        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
-    (kept,) = queue.records
-    assert (kept["topic"], kept["key"], kept["value"]) == ("rta.rejected", b"demo", REFUSED)
-    assert kept["timestamp"] == ARRIVAL.received_ms
-    headers = {name: text.decode() for name, text in kept["headers"].items()}
+        await _make_collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    (letter,) = queue.records
+    assert (letter["topic"], letter["key"], letter["value"]) == ("rta.rejected", b"demo", REFUSED)
+    assert letter["timestamp"] == ARRIVAL.received_ms
+    headers = {name: text.decode() for name, text in letter["headers"].items()}
     assert headers.pop("rta-detail")
     assert headers == {
         "rta-project": "demo", "rta-reason": "missing_identity", "rta-field": "anonymousId",
@@ -73,38 +73,38 @@ async def test_a_refused_event_is_kept_with_its_reason() -> None:
 
 async def test_of_a_batch_only_the_refused_events_are_kept() -> None:
     queue, batch = Queue(), b'{"batch":[{"type":"page","userId":"u"},3,{"type":"fax","userId":"u"}]}'
-    await _collector(queue).collect_batch(read_batch(batch), "demo", ARRIVAL)
-    reasons = [(one["value"], one["headers"]["rta-reason"]) for one in queue.records]
+    await _make_collector(queue).collect_batch(read_batch(batch), "demo", ARRIVAL)
+    reasons = [(letter["value"], letter["headers"]["rta-reason"]) for letter in queue.records]
     assert reasons == [(b"3", b"not_an_object"), (b'{"type":"fax","userId":"u"}', b"unknown_type")]
 
 
 async def test_a_body_without_events_is_kept_too() -> None:
     queue = Queue()
-    _collector(queue).keep_unreadable(b"{", "demo", ARRIVAL, UnreadableBody("No list.", field="batch"))
-    assert [(one["value"], one["headers"]["rta-field"]) for one in queue.records] == [(b"{", b"batch")]
+    _make_collector(queue).keep_unreadable(b"{", "demo", ARRIVAL, UnreadableBody("No list.", field="batch"))
+    assert [(letter["value"], letter["headers"]["rta-field"]) for letter in queue.records] == [(b"{", b"batch")]
 
 
 async def test_a_full_queue_drops_and_counts_and_refuses_nothing_more() -> None:
-    queue, before = Queue(room=0), _letters("queue_full")
+    queue, before = Queue(room=0), _read_letters("queue_full")
     with pytest.raises(EventRefused):
-        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
-    assert (queue.records, _letters("queue_full") - before) == ([], 1)
+        await _make_collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    assert (queue.records, _read_letters("queue_full") - before) == ([], 1)
 
 
 async def test_what_kafka_does_not_take_in_time_is_counted() -> None:
-    queue, before = Queue(error=KafkaError(KafkaError._MSG_TIMED_OUT)), _letters("undelivered")
+    queue, before = Queue(error=KafkaError(KafkaError._MSG_TIMED_OUT)), _read_letters("undelivered")
     with pytest.raises(EventRefused):
-        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
-    assert _letters("undelivered") - before == 1
+        await _make_collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    assert _read_letters("undelivered") - before == 1
 
 
 async def test_a_flood_is_kept_up_to_the_budget_of_its_project() -> None:
-    queue, before = Queue(10_000), _letters("over_budget")
+    queue, before = Queue(10_000), _read_letters("over_budget")
     body = b'{"batch":[' + b",".join([b"3"] * 1_000) + b"]}"
-    answer = await _collector(queue).collect_batch(read_batch(body), "demo", ARRIVAL)
+    answer = await _make_collector(queue).collect_batch(read_batch(body), "demo", ARRIVAL)
     assert len(answer["rejected"]) == 1_000
     assert len(queue.records) == LETTERS_A_SECOND_OF_PROJECT
-    assert _letters("over_budget") - before == 1_000 - LETTERS_A_SECOND_OF_PROJECT
+    assert _read_letters("over_budget") - before == 1_000 - LETTERS_A_SECOND_OF_PROJECT
 
 
 def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
@@ -116,7 +116,7 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("sent", "expected"),
     [
         (b'{"context":{"ip":"192.0.2.1","a":1}}', b'{"context":{"a":1}}'),
         (b'{"properties":{"email":"a@b","n":1}}', b'{"properties":{"n":1}}'),
@@ -139,8 +139,8 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
         (b"ip=192.0.2.1&a=1", b'ip="(removed)"&a=1'),
     ],
 )
-def test_addresses_and_denied_properties_are_not_kept(sent: bytes, kept: bytes) -> None:
-    assert shorten_text(sent, frozenset(("email",))) == (kept, False)
+def test_addresses_and_denied_properties_are_not_kept(sent: bytes, expected: bytes) -> None:
+    assert shorten_text(sent, frozenset(("email",))) == (expected, False)
 
 
 def test_a_long_event_is_cut_between_characters() -> None:

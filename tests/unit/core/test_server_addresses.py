@@ -47,10 +47,10 @@ def test_a_postgres_url_tells_where_the_server_is(url: str) -> None:
 def test_a_raw_special_character_is_refused_with_the_remedy_and_without_the_secret(url: str) -> None:
     with pytest.raises(WrongAddress) as caught:
         (read_postgres_url if url.startswith("postgres") else read_redis_url)(url)
-    said = caught.value.problem + caught.value.remedy
+    message = caught.value.problem + caught.value.remedy
     assert "%23" in caught.value.remedy
-    assert "cret" not in said
-    assert SECRET not in said
+    assert "cret" not in message
+    assert SECRET not in message
     assert SECRET not in mask_urls(f"Error: {url} is wrong")
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_postgres_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "endpoints"),
     [
         ("broker:9092", [ServerEndpoint("broker", 9092)]),
         (
@@ -79,8 +79,8 @@ def test_what_is_no_postgres_url_is_refused(url: str) -> None:
         ("SASL_SSL://a:9093", [ServerEndpoint("a", 9093)]),
     ],
 )
-def test_brokers_are_read(text: str, found: list[ServerEndpoint]) -> None:
-    assert read_kafka_servers(text) == found
+def test_brokers_are_read(text: str, endpoints: list[ServerEndpoint]) -> None:
+    assert read_kafka_servers(text) == endpoints
 
 
 @pytest.mark.parametrize("text", ["nonsense", "a:b", "a:0", "a:70000", "a:1,", "", "http://a:1", "a b:1"])

@@ -12,10 +12,10 @@ def test_names_too_long_for_a_project_are_not_cached() -> None:
     find_shard("demo", 4)
     tracemalloc.start()
     shards = {find_shard(f"{number}" + "x" * 32_000, 4) for number in range(300)}
-    kept, _ = tracemalloc.get_traced_memory()
+    bytes_held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert shards == {0, 1, 2, 3}
-    assert kept < 300_000
+    assert bytes_held < 300_000
 
 
 def test_a_long_name_has_the_shard_that_a_short_one_would_have() -> None:

@@ -21,7 +21,7 @@ def record(value: object, offset: int = 0, *, topic: str = WEB, **headers: str) 
     return TailRecord(Partition(topic, 0), offset, NOW_MS + offset, b"demo:me", raw, named)
 
 
-def event(name: str = "Signed Up", **fields: object) -> dict[str, object]:
+def make_event(name: str = "Signed Up", **fields: object) -> dict[str, object]:
     return {"projectId": "demo", "type": "track", "event": name, "anonymousId": "me", "messageId": name} | fields
 
 

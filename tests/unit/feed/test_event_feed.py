@@ -12,7 +12,7 @@ from rtaplatform.feed.event_feed import EventFeed
 from rtaplatform.feed.feed_filter import FeedFilter, parse_feed_filter
 from rtaplatform.feed.feed_listener import ITEMS_MAX, FeedListener
 from rtaplatform.feed.record_ring import RecordRing
-from tests.unit.feed.memory_tail import MemoryTail, event, record
+from tests.unit.feed.memory_tail import MemoryTail, make_event, record
 
 LONG_S = 20.0
 EVERYTHING = FeedFilter()
@@ -42,7 +42,7 @@ async def _take(listener: FeedListener, count: int) -> tuple[list[str | None], i
 
 async def test_recent_events_come_newest_first_and_filtered() -> None:
     tail = MemoryTail()
-    tail.append(*(record(event(f"E{n}", userId=f"u-{n % 2}"), n) for n in range(6)))
+    tail.append(*(record(make_event(f"E{n}", userId=f"u-{n % 2}"), n) for n in range(6)))
     async with _feed(tail) as feed:
         recent = await feed.read_recent("demo", EVERYTHING, 3)
         of_person = await feed.read_recent("demo", parse_feed_filter({"person": "u-1"}), 10)
@@ -53,10 +53,10 @@ async def test_recent_events_come_newest_first_and_filtered() -> None:
 
 async def test_a_listener_gets_what_comes_after_it_joined() -> None:
     tail = MemoryTail()
-    tail.append(record(event("before")))
+    tail.append(record(make_event("before")))
     async with _feed(tail) as feed, feed.listen("demo", parse_feed_filter({"event": ["after", "later"]})) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
-        tail.append(record(event("after"), 1), record(event("other"), 2), record(event("later"), 3))
+        tail.append(record(make_event("after"), 1), record(make_event("other"), 2), record(make_event("later"), 3))
         assert await _take(listener, 2) == (["after", "later"], 0)
 
 
@@ -64,7 +64,7 @@ async def test_a_flood_is_sampled_and_counted() -> None:
     tail = MemoryTail()
     async with _feed(tail) as feed, feed.listen("demo", EVERYTHING) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
-        tail.append(*(record(event(f"E{n}"), n) for n in range(500)), skipped=500)
+        tail.append(*(record(make_event(f"E{n}"), n) for n in range(500)), skipped=500)
         message = await listener.wait_for_message(LONG_S)
     assert message is not None
     assert [item.event for item in message.items] == [f"E{n}" for n in range(500 - ITEMS_MAX, 500)]
@@ -77,7 +77,7 @@ async def test_the_thread_ends_when_nobody_looks_and_starts_again() -> None:
         for opened in (1, 2):
             async with feed.listen("demo", EVERYTHING) as listener:
                 await feed.read_recent("demo", EVERYTHING, 1)
-                tail.append(record(event(f"E{opened}"), opened))
+                tail.append(record(make_event(f"E{opened}"), opened))
                 assert (await _take(listener, 1))[0] == [f"E{opened}"]
             await feed.join()
             assert tail.opened == tail.closed == opened
@@ -97,10 +97,10 @@ async def test_an_outage_is_told_and_ends() -> None:
 
 async def test_a_project_that_joins_knows_the_repeats_of_what_was_read() -> None:
     tail = MemoryTail()
-    tail.append(record(event("twice")))
+    tail.append(record(make_event("twice")))
     async with _feed(tail) as feed, feed.listen("demo", EVERYTHING) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
-        tail.append(record(event("twice"), 1))
+        tail.append(record(make_event("twice"), 1))
         message = await listener.wait_for_message(LONG_S)
     assert message is not None
     assert [item.status for item in message.items] == ["duplicate"]
@@ -108,10 +108,10 @@ async def test_a_project_that_joins_knows_the_repeats_of_what_was_read() -> None
 
 def test_the_ring_is_bounded_in_records_and_bytes() -> None:
     ring = RecordRing(records_max=3, bytes_max=3_000)
-    ring.add([record(event(f"E{n}"), n) for n in range(5)])
-    assert [one.offset for one in ring.list_records()] == [2, 3, 4]
+    ring.add([record(make_event(f"E{n}"), n) for n in range(5)])
+    assert [record_in_ring.offset for record_in_ring in ring.list_records()] == [2, 3, 4]
     ring.add([record(b"x" * 2_500, 5)])
-    assert [one.offset for one in ring.list_records()] == [5]
+    assert [record_in_ring.offset for record_in_ring in ring.list_records()] == [5]
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,19 @@ from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.feed.event_items import EventReader, FeedItem
 from rtaplatform.feed.remedies import REMEDIES
 from rtaplatform.stream.port import TailRecord
-from tests.unit.feed.memory_tail import NOW_MS, event, record
+from tests.unit.feed.memory_tail import NOW_MS, make_event, record
 
 
-def _read(one: TailRecord) -> FeedItem:
+def _read(tail_record: TailRecord) -> FeedItem:
     reader = EventReader("demo")
-    assert reader.may_be_ours(one)
-    item = reader.read(one)
+    assert reader.may_be_ours(tail_record)
+    item = reader.read(tail_record)
     assert item is not None
     return item
 
 
 def test_an_order_is_shown_as_the_totals_have_it() -> None:
-    order = event(
+    order = make_event(
         "purchase", userId="u-4", source="server", timestamp="2026-11-18T11:06:35.000Z",
         properties={"transaction_id": "o-1", "value": "39.98", "currency": "eur", "items": [{"item_id": "p-1"}]},
         context={"location": {"country": "DE"}, "page": {"path": "/thanks"}},
@@ -37,7 +37,7 @@ def test_an_order_is_shown_as_the_totals_have_it() -> None:
     )
     assert item.time == "2026-11-18T11:06:35.000Z"
     assert item.persons == {"user_id": "u-4", "anonymous_id": "me"}
-    wanted = {
+    expected_fields = {
         "country": "DE",
         "page": "/thanks",
         "order_id": "o-1",
@@ -46,12 +46,12 @@ def test_an_order_is_shown_as_the_totals_have_it() -> None:
         "currency": "EUR",
         "units": 1.0,
     }
-    assert {name: item.fields.get(name) for name in wanted} == wanted
+    assert {name: item.fields.get(name) for name in expected_fields} == expected_fields
     assert item.raw.startswith('{"projectId":"demo"')
 
 
 def test_marks_are_words() -> None:
-    marked = event(
+    marked = make_event(
         marks=["bot:user_agent", "made_id", "unreadable_time"],
         originalTimestamp="2026-11-18T11:06:35.000Z", timestamp="2026-11-18T11:07:35.000Z",
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_marks_are_words() -> None:
 
 def test_an_id_that_was_read_before_is_a_duplicate() -> None:
     reader = EventReader("demo")
-    items = [reader.read(record(event(), offset)) for offset in (1, 2)]
+    items = [reader.read(record(make_event(), offset)) for offset in (1, 2)]
     assert [item.status for item in items if item] == ["counted", "duplicate"]
 
 
@@ -73,8 +73,8 @@ def test_an_id_that_was_read_before_is_a_duplicate() -> None:
     [
         ({"projectId": "demo", "type": "track", "anonymousId": "me"}, "missing_event"),
         ({"projectId": "demo", "type": "page"}, "missing_identity"),
-        (event(timestamp=format_iso_utc(NOW_MS + 3_600_000)), "time_in_future"),
-        (event(anonymousId="a" * 300), "id_too_long"),
+        (make_event(timestamp=format_iso_utc(NOW_MS + 3_600_000)), "time_in_future"),
+        (make_event(anonymousId="a" * 300), "id_too_long"),
     ],
 )
 def test_what_cannot_be_counted_is_dead_with_its_reason_and_a_remedy(value: dict[str, Any], reason: str) -> None:
@@ -85,7 +85,7 @@ def test_what_cannot_be_counted_is_dead_with_its_reason_and_a_remedy(value: dict
 
 
 def test_an_event_that_is_too_old_is_late() -> None:
-    assert _read(record(event(timestamp="2020-01-01T00:00:00Z"))).status == "late"
+    assert _read(record(make_event(timestamp="2020-01-01T00:00:00Z"))).status == "late"
 
 
 def test_a_refused_event_is_shown_with_what_the_collector_said() -> None:
@@ -109,19 +109,24 @@ def test_a_refused_event_is_shown_with_what_the_collector_said() -> None:
 def test_events_and_letters_of_other_projects_are_not_shown() -> None:
     reader = EventReader("demo")
     others = [
-        record(event(projectId="other")),
-        record(event(properties={"note": "demo"}, projectId="other")),
+        record(make_event(projectId="other")),
+        record(make_event(properties={"note": "demo"}, projectId="other")),
         record(b"{}", topic=REJECTED_TOPIC, rta_project="other", rta_reason="empty"),
-        record(event(), topic=DEAD_LETTERS_TOPIC, rta_project="", rta_reason="unknown_project"),
+        record(make_event(), topic=DEAD_LETTERS_TOPIC, rta_project="", rta_reason="unknown_project"),
     ]
-    assert [reader.read(one) for one in others if reader.may_be_ours(one)] == [None]
+    assert [reader.read(tail_record) for tail_record in others if reader.may_be_ours(tail_record)] == [None]
 
 
 def test_of_dead_letters_only_those_are_new_that_the_event_itself_does_not_show() -> None:
     reader = EventReader("demo")
     letters = [
         record(
-            event(), 1, topic=DEAD_LETTERS_TOPIC, rta_project="demo", rta_reason=reason, rta_origin="rta.events.web:0:5"
+            make_event(),
+            1,
+            topic=DEAD_LETTERS_TOPIC,
+            rta_project="demo",
+            rta_reason=reason,
+            rta_origin="rta.events.web:0:5",
         )
         for reason in ("invalid_field", "internal")
     ]
@@ -130,7 +135,7 @@ def test_of_dead_letters_only_those_are_new_that_the_event_itself_does_not_show(
 
 
 def test_long_events_are_cut_and_say_so() -> None:
-    item = _read(record(event(properties={"text": "x" * 20_000})))
+    item = _read(record(make_event(properties={"text": "x" * 20_000})))
     assert (len(item.raw), item.is_raw_cut) == (8_192, True)
 
 

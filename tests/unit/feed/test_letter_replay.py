@@ -12,8 +12,8 @@ from rtaplatform.feed.event_items import DEAD, REJECTED
 from rtaplatform.feed.letter_replay import LetterReplay
 from rtaplatform.feed.letter_search import LetterQuestion, LetterSearch
 from rtaplatform.stream.port import Partition, Replay, TailPortion, TailRecord
-from tests.unit.feed.memory_tail import NOW_MS, event, record
-from tests.unit.feed.test_letter_search import dead
+from tests.unit.feed.memory_tail import NOW_MS, make_event, record
+from tests.unit.feed.test_letter_search import make_dead_letter
 
 
 class WholeTopic:
@@ -42,7 +42,7 @@ def replay(log: Log, *letters: TailRecord, refused: tuple[TailRecord, ...] = ())
 
 
 def test_a_letter_is_written_again_as_it_was() -> None:
-    log, large = Log(), dead(7, value=event(note="x" * 20_000))
+    log, large = Log(), make_dead_letter(7, value=make_event(note="x" * 20_000))
     large.headers["rta-key"] = b"demo:me"
     result = replay(log, large).replay_one("rta.events.web:0:7", "demo")
     (written,) = log.replays
@@ -54,17 +54,22 @@ def test_a_letter_is_written_again_as_it_was() -> None:
 
 def test_all_of_a_project_and_reason_are_written_the_oldest_first() -> None:
     log = Log()
-    letters = (dead(1), dead(2, "time_in_future"), dead(3), dead(4, project="other"))
+    letters = (
+        make_dead_letter(1),
+        make_dead_letter(2, "time_in_future"),
+        make_dead_letter(3),
+        make_dead_letter(4, project="other"),
+    )
     results = replay(log, *letters).replay_all(LetterQuestion(DEAD, "demo", "unknown_type"))
-    assert [one.origin for one in log.replays] == ["rta.events.web:0:1", "rta.events.web:0:3"]
-    assert [one.result for one in results] == ["replayed", "replayed"]
+    assert [letter_replay.origin for letter_replay in log.replays] == ["rta.events.web:0:1", "rta.events.web:0:3"]
+    assert [result.result for result in results] == ["replayed", "replayed"]
 
 
 def test_what_cannot_be_replayed_says_so_and_is_not_written() -> None:
-    log, cut = Log(), dead(1)
+    log, cut = Log(), make_dead_letter(1)
     cut.headers["rta-cut"] = b"value 900000 bytes"
     refused = record(b"{", 7, topic=REJECTED_TOPIC, rta_project="demo", rta_reason="not_json")
-    letters = replay(log, cut, dead(2, "not_json", project=""), refused=(refused,))
+    letters = replay(log, cut, make_dead_letter(2, "not_json", project=""), refused=(refused,))
     results = [
         letters.replay_one(id, None).result for id in ("rta.events.web:0:1", "rta.events.web:0:2", "rta.rejected:0:7")
     ]
@@ -74,4 +79,4 @@ def test_what_cannot_be_replayed_says_so_and_is_not_written() -> None:
 
 def test_letters_of_others_are_not_found() -> None:
     with pytest.raises(NotFound):
-        replay(Log(), dead(1, project="other")).replay_one("rta.events.web:0:1", "demo")
+        replay(Log(), make_dead_letter(1, project="other")).replay_one("rta.events.web:0:1", "demo")

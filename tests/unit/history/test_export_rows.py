@@ -16,7 +16,7 @@ from rtaplatform.history.tools.rows import RowFault, read_utc, without_nothing
 UMAMI = "event_id,session_id,created_at,url_path,url_query,hostname,event_name,browser,country,referrer_domain\n"
 
 
-def events(tmp_path: Path, tool: str, content: str | bytes) -> list[dict[str, Any]]:
+def read_events(tmp_path: Path, tool: str, content: str | bytes) -> list[dict[str, Any]]:
     path = tmp_path / "export"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     rows = [item for item in read_rows(path, TOOLS[tool]) if not isinstance(item, RowFault)]
@@ -26,7 +26,7 @@ def events(tmp_path: Path, tool: str, content: str | bytes) -> list[dict[str, An
 def test_umami(tmp_path: Path) -> None:
     rows = UMAMI + "1,s-1,2026-11-01 10:00:00,/a,utm_source=x,s.example,,firefox,DE,t.example\n"
     rows += "2,s-1,2026-11-01 10:00:05,/a,,s.example,Signed Up,firefox,DE,\n"
-    page, track = events(tmp_path, "umami", rows)
+    page, track = read_events(tmp_path, "umami", rows)
     assert page == {
         "type": "page",
         "anonymousId": "s-1",
@@ -47,7 +47,7 @@ def test_plausible(tmp_path: Path) -> None:
         "revenue_source_amount": "10.5", "revenue_source_currency": "EUR",
     }  # fmt: skip
     lines = "\n".join(json.dumps({**row, "name": name}) for name in ("Buy", "pageview", "engagement"))
-    buy, page = events(tmp_path, "plausible", lines)
+    buy, page = read_events(tmp_path, "plausible", lines)
     assert buy["properties"] == {"plan": "pro", "revenue": "10.5", "currency": "EUR"}
     assert (page["type"], page["anonymousId"], page["context"]["device"]) == ("page", "123", {"type": "desktop"})
 
@@ -62,7 +62,7 @@ def test_matomo(tmp_path: Path) -> None:
              "itemDetails": [{"itemSKU": "p", "price": 12.5, "quantity": 1}]},
         ],
     }  # fmt: skip
-    page, play, order = events(tmp_path, "matomo", json.dumps([visit]))
+    page, play, order = read_events(tmp_path, "matomo", json.dumps([visit]))
     assert (page["type"], page["context"]["location"], page["timestamp"]) == ("page", {"country": "DE"}, 1793527200)
     assert play["event"] == "Play"
     assert (order["event"], order["properties"]["products"][0]["product_id"]) == ("Order Completed", "p")
@@ -76,7 +76,7 @@ def test_ga4(tmp_path: Path) -> None:
         "ecommerce": {"transaction_id": "o-1"}, "items": [{"item_id": "p", "price": 12.5, "quantity": 1}],
         "device": {"category": "mobile", "web_info": {"browser": "Chrome"}}, "geo": {"country": "Germany"},
     }  # fmt: skip
-    [order] = events(tmp_path, "ga4", json.dumps(row))
+    [order] = read_events(tmp_path, "ga4", json.dumps(row))
     assert (order["event"], order["timestamp"], order["userId"]) == ("purchase", 1793527200123, "u")
     assert order["properties"]["transaction_id"] == "o-1"
     assert order["properties"]["items"] == [{"item_id": "p", "price": 12.5, "quantity": 1}]
@@ -89,7 +89,7 @@ def test_reading_time_of_ga4_is_imported_as_it_is_collected(tmp_path: Path, msec
         "event_timestamp": "1793527200123456", "event_name": "user_engagement", "user_pseudo_id": "g.1",
         "event_params": [{"key": "engagement_time_msec", "value": {"int_value": msec}}],
     }  # fmt: skip
-    [engaged] = events(tmp_path, "ga4", json.dumps(row))
+    [engaged] = read_events(tmp_path, "ga4", json.dumps(row))
     assert (engaged["event"], engaged["properties"]) == ("Page Engaged", {"seconds": 31})
 
 
@@ -97,13 +97,13 @@ def test_reading_time_of_ga4_is_imported_as_it_is_collected(tmp_path: Path, msec
 def test_what_ga4s_tag_sends_by_itself_is_no_event(tmp_path: Path, name: str) -> None:
     row = {"event_timestamp": "1793527200123456", "event_name": name, "user_pseudo_id": "g.1"}
     rows = [row, {**row, "event_name": "page_view"}]
-    [page] = events(tmp_path, "ga4", "".join(f"{json.dumps(one)}\n" for one in rows))
+    [page] = read_events(tmp_path, "ga4", "".join(f"{json.dumps(row_of_export)}\n" for row_of_export in rows))
     assert page["type"] == "page"
 
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     content = "timestamp;user_id;event;plan;country\n2026-11-01T10:00:00Z;u-1;Signed Up;pro;DE\n2026-11-01;u-2;;;\n"
-    signed_up, page = events(tmp_path, "csv", gzip.compress(content.encode()))
+    signed_up, page = read_events(tmp_path, "csv", gzip.compress(content.encode()))
     assert (signed_up["event"], signed_up["properties"]) == ("Signed Up", {"plan": "pro"})
     assert signed_up["context"]["location"] == {"country": "DE"}
     assert page["type"] == "page"
@@ -121,7 +121,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 )
 def test_what_has_only_totals_is_refused_with_the_remedy(tmp_path: Path, tool: str, content: str) -> None:
     with pytest.raises(SetupError, match="totals") as caught:
-        events(tmp_path, tool, content)
+        read_events(tmp_path, tool, content)
     assert caught.value.exit_code == 2
     assert caught.value.remedy == TOOLS[tool].remedy
 

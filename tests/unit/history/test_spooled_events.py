@@ -19,9 +19,9 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def spool() -> Iterator[EventSpool]:
-    made = EventSpool("demo", "import:abc:1")
-    yield made
-    made.close()
+    new_spool = EventSpool("demo", "import:abc:1")
+    yield new_spool
+    new_spool.close()
 
 
 def fill(spool: EventSpool, tmp_path: Path, *rows: str) -> None:
@@ -62,13 +62,13 @@ class FailingLog:
         self.portions.append(len(records))
 
 
-def made_records(times_ms: Sequence[int]) -> list[CollectedRecord]:
+def make_records(times_ms: Sequence[int]) -> list[CollectedRecord]:
     return [CollectedRecord("t", b"k", b"v", time_ms, 1) for time_ms in times_ms]
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
 async def test_what_was_noted_is_not_sent_again(fails_at: int) -> None:
-    records, noted = made_records([0] * (2 * PORTION_EVENTS_MAX + 5)), [0]
+    records, noted = make_records([0] * (2 * PORTION_EVENTS_MAX + 5)), [0]
 
     async def note(sent: int) -> None:
         noted.append(sent)
@@ -85,5 +85,5 @@ async def test_a_portion_is_no_longer_than_half_a_day_of_history() -> None:
     async def note(_: int) -> None: ...
 
     log = FailingLog(0)
-    await replay_history(iter(made_records([n * 5 * HOUR_MS for n in range(7)])), 0, log, note)
+    await replay_history(iter(make_records([n * 5 * HOUR_MS for n in range(7)])), 0, log, note)
     assert log.portions == [3, 3, 1]

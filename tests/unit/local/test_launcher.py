@@ -33,8 +33,8 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.notes, bin_folder = folder / "a checkout", folder / "notes", folder / "bin"
-        for each in (self.path / "requirements", self.notes, bin_folder):
-            each.mkdir(parents=True)
+        for folder_to_make in (self.path / "requirements", self.notes, bin_folder):
+            folder_to_make.mkdir(parents=True)
         shutil.copy2(ROOT / "rta", self.path)
         for name in ("runtime", "java", "dev"):
             (self.path / "requirements" / f"{name}.txt").write_text(f"{name}==1\n")
@@ -59,7 +59,7 @@ class Checkout:
         out, err = process.communicate(timeout=30)
         return process.returncode, out, err
 
-    def installs(self) -> list[str]:
+    def list_installs(self) -> list[str]:
         """The requirement files that pip was asked for, in order."""
         notes = self.notes / "pip"
         lines = notes.read_text().splitlines() if notes.exists() else []
@@ -74,7 +74,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_the_first_start_installs_with_hashes_and_links_the_source(checkout: Checkout) -> None:
     status, out, err = checkout.run("status", "--data-dir", "a b")
     assert (status, out) == (0, "-m rtaplatform.cli.main status --data-dir a b\n"), err
-    assert checkout.installs() == ["runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt"]
     assert "--require-hashes" in (checkout.notes / "pip").read_text()
     assert (checkout.path / ".venv/lib/rtaplatform-checkout.pth").read_text() == f"{checkout.path / 'src'}\n"
     assert not (checkout.path / ".venv.lock").exists()
@@ -86,28 +86,28 @@ def test_the_second_start_installs_nothing_and_is_quick(checkout: Checkout) -> N
     status, _, err = checkout.run("status")
     assert (status, err) == (0, "")
     assert time.monotonic() - begin < 0.5
-    assert checkout.installs() == ["runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt"]
 
 
 def test_a_changed_requirement_is_installed(checkout: Checkout) -> None:
     checkout.run()
     (checkout.path / "requirements" / "runtime.txt").write_text("runtime==2\n")
     checkout.run()
-    assert checkout.installs() == ["runtime.txt", "runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt", "runtime.txt"]
 
 
 def test_a_touched_requirement_is_not(checkout: Checkout) -> None:
     checkout.run()
     os.utime(checkout.path / "requirements" / "runtime.txt")
     checkout.run()
-    assert checkout.installs() == ["runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt"]
 
 
 def test_tests_need_more(checkout: Checkout) -> None:
     checkout.run()
     status, out, _ = checkout.run("test", "--all")
     assert (status, out) == (0, "-m tests.run test --all\n")
-    assert checkout.installs() == ["runtime.txt", "dev.txt"]
+    assert checkout.list_installs() == ["runtime.txt", "dev.txt"]
 
 
 def test_without_java_the_wheel_is_installed(checkout: Checkout) -> None:
@@ -115,20 +115,20 @@ def test_without_java_the_wheel_is_installed(checkout: Checkout) -> None:
         "#!/bin/sh\necho 'java version \"1.8.0\"' >&2\n"
     )
     checkout.run()
-    assert checkout.installs() == ["runtime.txt", "java.txt"]
+    assert checkout.list_installs() == ["runtime.txt", "java.txt"]
 
 
 def test_a_java_that_is_gone_later_is_replaced_by_the_wheel(checkout: Checkout) -> None:
     checkout.run("status")
     java = Path(checkout.environment["PATH"].partition(":")[0]) / "java"
     java.unlink()
-    checkout.environment["PATH"] = f"{java.parent}:{only(checkout.path.parent, without='java')}"
+    checkout.environment["PATH"] = f"{java.parent}:{link_programs(checkout.path.parent, without='java')}"
     assert checkout.run("status")[0] == 0
     assert checkout.run("status")[0] == 0
-    assert checkout.installs() == ["runtime.txt", "java.txt"]
+    assert checkout.list_installs() == ["runtime.txt", "java.txt"]
 
 
-def only(folder: Path, *, without: str) -> Path:
+def link_programs(folder: Path, *, without: str) -> Path:
     """A folder with the machine's programs but for one."""
     programs = folder / "programs"
     programs.mkdir()
@@ -143,20 +143,20 @@ def only(folder: Path, *, without: str) -> Path:
 def test_help_of_the_tests_installs_nothing(checkout: Checkout, arguments: tuple[str, ...]) -> None:
     status, out, _ = checkout.run(*arguments)
     assert (status, out) == (0, f"-m tests.run {' '.join(arguments)}\n")
-    assert checkout.installs() == []
+    assert checkout.list_installs() == []
     assert not (checkout.path / ".venv").exists()
 
 
 def test_two_at_once_install_once(checkout: Checkout) -> None:
     processes = [checkout.start("status") for _ in range(3)]
     assert [process.communicate(timeout=30) and process.returncode for process in processes] == [0, 0, 0]
-    assert checkout.installs() == ["runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt"]
 
 
 def test_an_interrupted_install_is_repaired(checkout: Checkout) -> None:
     (checkout.notes / "pip-hangs").touch()
     process = checkout.start("status")
-    while not checkout.installs():
+    while not checkout.list_installs():
         time.sleep(0.02)
     os.killpg(process.pid, 9)
     process.communicate()
@@ -164,7 +164,7 @@ def test_an_interrupted_install_is_repaired(checkout: Checkout) -> None:
     (checkout.notes / "pip-hangs").unlink()
     status, _, err = checkout.run("status")
     assert status == 0, err
-    assert checkout.installs() == ["runtime.txt", "runtime.txt"]
+    assert checkout.list_installs() == ["runtime.txt", "runtime.txt"]
 
 
 def test_a_failed_install_says_so_and_is_tried_again(checkout: Checkout) -> None:

@@ -74,9 +74,9 @@ def test_the_limit_of_open_files_is_raised_in_a_process_of_its_own() -> None:
         "resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))\n"
         "print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=SOURCES)
-    said, holds = map(int, done.stdout.split())
-    assert said == holds >= 1_024
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=SOURCES)
+    limit, holds = map(int, process.stdout.split())
+    assert limit == holds >= 1_024
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_the_limit_of_open_files_is_raised_in_a_process_of_its_own() -> None:
     ],
 )
 def test_the_major_version_of_a_java_is_read(banner: str, major: int, tmp_path: Path) -> None:
-    program = script(tmp_path / "java", f"echo '{banner}' >&2")
-    found = java._read_version(program)
-    assert found
-    assert found.major == major
+    program = write_script(tmp_path / "java", f"echo '{banner}' >&2")
+    program_found = java._read_version(program)
+    assert program_found
+    assert program_found.major == major
 
 
 def test_an_old_java_is_passed_over_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bin").mkdir()
-    program = script(tmp_path / "bin" / "java", """echo 'java version "1.8.0_402"' >&2""")
+    program = write_script(tmp_path / "bin" / "java", """echo 'java version "1.8.0_402"' >&2""")
     monkeypatch.setattr(java, "_list_candidates", lambda: iter([program]))
     with pytest.raises(SetupError, match="Java 8"):
         java.find_java()
@@ -142,7 +142,7 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatc
     assert find_cache_folder(tmp_path / "given") == tmp_path / "given"
 
 
-def script(path: Path, line: str) -> Path:
+def write_script(path: Path, line: str) -> Path:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
     return path

@@ -15,7 +15,7 @@ WEB, MOBILE, CONTROL = "rta.events.web", "rta.events.mobile", "rta.control"
 FIRST, SECOND = Partition(WEB, 0), Partition(MOBILE, 0)
 
 
-def broker_with(*times: tuple[str, int]) -> MemoryBroker:
+def make_broker(*times: tuple[str, int]) -> MemoryBroker:
     broker = MemoryBroker({WEB: 1, MOBILE: 1, CONTROL: 1})
     for topic, time_ms in times:
         value = encode_erasure(ErasureRecord("erase", "r", "demo", f"u-{time_ms}")) if topic == CONTROL else b"{}"
@@ -23,11 +23,11 @@ def broker_with(*times: tuple[str, int]) -> MemoryBroker:
     return broker
 
 
-def log_of(broker: MemoryBroker) -> LogInOrder:
-    return LogInOrder(MemoryPartitions(broker, 2), _nothing_is_older)
+def make_log(broker: MemoryBroker) -> LogInOrder:
+    return LogInOrder(MemoryPartitions(broker, 2), _find_nothing_older)
 
 
-def _nothing_is_older(partitions: Sequence[Partition], _time_ms: int) -> Mapping[Partition, int]:
+def _find_nothing_older(partitions: Sequence[Partition], _time_ms: int) -> Mapping[Partition, int]:
     return dict.fromkeys(partitions, 1)
 
 
@@ -38,7 +38,7 @@ def place(broker: MemoryBroker, topic: str) -> PartitionId:
 def read(
     broker: MemoryBroker, ends: dict[str, int], starts: dict[str, int] | None = None
 ) -> list[tuple[str, int | None]]:
-    log = log_of(broker)
+    log = make_log(broker)
     begin = {place(broker, topic): offset for topic, offset in (starts or {}).items()}
     extents = log.find_extents(begin, {place(broker, topic): offset for topic, offset in ends.items()}, None)
     return [
@@ -48,24 +48,24 @@ def read(
 
 
 def test_partitions_are_merged_by_stream_time_up_to_the_positions() -> None:
-    broker = broker_with((WEB, 10), (WEB, 30), (WEB, 20), (WEB, 40), (MOBILE, 15), (MOBILE, 35), (MOBILE, 36))
+    broker = make_broker((WEB, 10), (WEB, 30), (WEB, 20), (WEB, 40), (MOBILE, 15), (MOBILE, 35), (MOBILE, 36))
     assert read(broker, {WEB: 3, MOBILE: 2}) == [(WEB, 10), (MOBILE, 15), (WEB, 30), (WEB, 20), (MOBILE, 35)]
 
 
 def test_erasures_come_at_their_time() -> None:
-    broker = broker_with((WEB, 10), (WEB, 30), (CONTROL, 20))
+    broker = make_broker((WEB, 10), (WEB, 30), (CONTROL, 20))
     assert read(broker, {WEB: 2}) == [(WEB, 10), ("erased", 20), (WEB, 30)]
 
 
 def test_reading_begins_where_the_totals_do_and_what_is_gone_is_lost() -> None:
-    broker = broker_with((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
+    broker = make_broker((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
     assert read(broker, {WEB: 3}, starts={WEB: 1}) == [(WEB, 20), (WEB, 30)]
     broker.expire(FIRST, 2)
-    extents = log_of(broker).find_extents({}, {place(broker, WEB): 3, PartitionId("old", 0): 7}, None)
+    extents = make_log(broker).find_extents({}, {place(broker, WEB): 3, PartitionId("old", 0): 7}, None)
     assert [(e.begin, e.end, e.lost) for e in extents if e.end or e.lost] == [(2, 3, 2), (0, 0, 7)]
 
 
 def test_a_time_may_bound_how_far_back_is_read() -> None:
-    broker = broker_with((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
+    broker = make_broker((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
     ends = {place(broker, WEB): 3, place(broker, MOBILE): 1}
-    assert log_of(broker).find_extents({}, ends, 15) == [LogExtent(SECOND, 1, 1), LogExtent(FIRST, 1, 3)]
+    assert make_log(broker).find_extents({}, ends, 15) == [LogExtent(SECOND, 1, 1), LogExtent(FIRST, 1, 3)]

@@ -33,7 +33,7 @@ def counted() -> ReconciledTotals:
     return read_totals(truth.projects["demo"], truth.origins["demo"], truth.count_people("demo"), period)
 
 
-def copy_of(totals: ReconciledTotals) -> ReconciledTotals:
+def copy_totals(totals: ReconciledTotals) -> ReconciledTotals:
     return ReconciledTotals({place: dict(cell) for place, cell in totals.cells.items()}, dict(totals.persons))
 
 
@@ -59,7 +59,7 @@ def test_other_periods_are_refused(first: str, last: str) -> None:
 
 
 def test_equal_totals_have_no_difference(counted: ReconciledTotals) -> None:
-    live = copy_of(counted)
+    live = copy_totals(counted)
     rows = compare_metrics(live, counted, with_people=True, ids=counted.persons)
     assert all(row.is_equal for row in rows)
     assert {row.name: row.recount for row in rows}["events"] > 3_000
@@ -67,7 +67,7 @@ def test_equal_totals_have_no_difference(counted: ReconciledTotals) -> None:
 
 
 def test_a_changed_sum_of_a_day_is_a_metric_and_a_bucket(counted: ReconciledTotals) -> None:
-    live = copy_of(counted)
+    live = copy_totals(counted)
     place = next(p for p in live.cells if p[:2] == ("activity", BucketKind.DAY))
     live.cells[place]["revenue"] += 50_000
     rows = compare_metrics(live, counted, with_people=True, ids=counted.persons)
@@ -77,14 +77,14 @@ def test_a_changed_sum_of_a_day_is_a_metric_and_a_bucket(counted: ReconciledTota
 
 @pytest.mark.parametrize("kind", [BucketKind.HOUR, BucketKind.MINUTE])
 def test_a_changed_sum_of_an_hour_or_minute_is_found(counted: ReconciledTotals, kind: BucketKind) -> None:
-    live = copy_of(counted)
+    live = copy_totals(counted)
     place = next(p for p in live.cells if p[:2] == ("activity", kind))
     live.cells[place]["count"] += 1
     assert [b.start for b in compare_buckets(live, counted, with_people=True)] == [place[2]]
 
 
 def test_a_bucket_that_is_gone_is_found(counted: ReconciledTotals) -> None:
-    live = copy_of(counted)
+    live = copy_totals(counted)
     place = next(p for p in live.cells if p[:2] == ("sessions", BucketKind.DAY))
     live.cells[place] = {}
     assert any(b.what == "sessions" and b.live == 0 for b in compare_buckets(live, counted, with_people=True))
@@ -92,7 +92,7 @@ def test_a_bucket_that_is_gone_is_found(counted: ReconciledTotals) -> None:
 
 
 def test_a_product_with_another_number_is_found(counted: ReconciledTotals) -> None:
-    live = copy_of(counted)
+    live = copy_totals(counted)
     place = next(p for p in live.cells if p[:2] == ("products", BucketKind.DAY))
     name = next(name for name in live.cells[place] if name.startswith("views\x1f"))
     live.cells[place][name] += 1
@@ -102,7 +102,7 @@ def test_a_product_with_another_number_is_found(counted: ReconciledTotals) -> No
 def test_estimates_may_be_off_by_their_error(counted: ReconciledTotals) -> None:
     place = next(p for p in counted.persons if p[0] == "")
     for off, is_equal in ((0.02, True), (-0.02, True), (0.2, False)):
-        live = copy_of(counted)
+        live = copy_totals(counted)
         live.persons[place] += round(off * live.persons[place])
         rows = compare_metrics(live, counted, with_people=True, ids={place: counted.persons[place]})
         assert [row.is_equal for row in rows if row.name.startswith("visitors")] == [is_equal]

@@ -57,14 +57,14 @@ def counts() -> tuple[ReconciledTotals, ReconciledTotals, OpenOrders]:
     recount = read_totals(
         oracle.truth.projects["demo"], oracle.truth.origins["demo"], oracle.truth.count_people("demo"), PERIOD
     )
-    return _live(store, PERIOD), recount, find_open_orders(oracle.truth.alternatives["demo"], PERIOD)
+    return _read_live(store, PERIOD), recount, find_open_orders(oracle.truth.alternatives["demo"], PERIOD)
 
 
 def _has_read_all(worker: Worker, broker: MemoryBroker) -> bool:
     return all(worker.positions.find_next_read_offset(p) == len(of) for p, of in broker.records.items())
 
 
-def _live(store: MemoryStore, period: ReconcilePeriod) -> ReconciledTotals:
+def _read_live(store: MemoryStore, period: ReconcilePeriod) -> ReconciledTotals:
     totals = store.shards[0].totals
     live = ReconciledTotals()
     for rollup in WHOLE:

@@ -25,7 +25,7 @@ PLACES = ['"traits": %s', '"context": {"traits": %s}', '"context": 1, "context":
 
 
 @st.composite
-def identifies(draw: st.DrawFn) -> bytes:
+def draw_identify(draw: st.DrawFn) -> bytes:
     head = {"projectId": "demo", "type": "identify", "userId": draw(scalars), "anonymousId": draw(scalars)}
     text = draw(traits.map(json.dumps) | things.map(json.dumps) | st.sampled_from(RAW))
     if draw(st.booleans()):
@@ -33,7 +33,7 @@ def identifies(draw: st.DrawFn) -> bytes:
     return (json.dumps(head)[:-1] + ", " + draw(st.sampled_from(PLACES)) % text + "}").encode()
 
 
-@given(value=values | identifies(), was_collected=st.booleans())
+@given(value=values | draw_identify(), was_collected=st.booleans())
 def test_every_record_is_an_event_nothing_or_a_reason(value: bytes | None, was_collected: bool) -> None:
     record = LogRecord(Partition("rta.events.web", 0), 1, NOW, b"", value, 0, was_collected)
     try:
@@ -55,7 +55,7 @@ def test_the_strategy_makes_events_that_are_taken() -> None:
     """A fuzz test that never passes the door tests the door."""
     taken: list[Any] = []
 
-    @given(value=identifies())
+    @given(value=draw_identify())
     def gather(value: bytes) -> None:
         try:
             taken.append(read_identify(LogRecord(Partition("rta.events.web", 0), 1, NOW, b"", value, 0, False), NOW))

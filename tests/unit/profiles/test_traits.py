@@ -28,50 +28,50 @@ def identify(time_ms: int, place: int, fields: dict[str, Any]) -> IdentifyTraits
     return IdentifyTraits("demo", "u", FieldStamp(time_ms, f"rta.events.web:0001:{place:019}"), time_ms, fields)
 
 
-def stored(profile: UserProfile) -> UserProfile:
+def store_and_load(profile: UserProfile) -> UserProfile:
     """As it comes back from the table."""
     return from_row(json.loads(json.dumps(to_row(profile))))
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[IdentifyTraits]:
+def draw_history(draw: st.DrawFn) -> list[IdentifyTraits]:
     contents = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
-    found = draw(st.lists(st.tuples(st.integers(1, 4), contents), min_size=1, max_size=8))
-    return [identify(at, place, fields) for place, (at, fields) in enumerate(found)]
+    events = draw(st.lists(st.tuples(st.integers(1, 4), contents), min_size=1, max_size=8))
+    return [identify(at, place, fields) for place, (at, fields) in enumerate(events)]
 
 
 @st.composite
-def readings(draw: st.DrawFn, events: Sequence[IdentifyTraits]) -> list[list[IdentifyTraits]]:
+def draw_reading(draw: st.DrawFn, events: Sequence[IdentifyTraits]) -> list[list[IdentifyTraits]]:
     """Every event at least once, some twice, in any order, in any batches."""
     again = draw(st.lists(st.sampled_from(events), max_size=4))
-    left = list(draw(st.permutations([*events, *again])))
+    unread_events = list(draw(st.permutations([*events, *again])))
     batches = []
-    while left:
-        size = draw(st.integers(1, len(left)))
-        batches.append(left[:size])
-        left = left[size:]
+    while unread_events:
+        size = draw(st.integers(1, len(unread_events)))
+        batches.append(unread_events[:size])
+        unread_events = unread_events[size:]
     return batches
 
 
-@given(data=st.data(), events=histories())
+@given(data=st.data(), events=draw_history())
 def test_any_order_repeats_and_batches_end_in_the_same_row(data: st.DataObject, events: list[IdentifyTraits]) -> None:
     profile = UserProfile()
-    for batch in data.draw(readings(events)):
-        profile = stored(fold(profile, batch))
+    for batch in data.draw(draw_reading(events)):
+        profile = store_and_load(fold(profile, batch))
     assert to_row(profile) == to_row(fold(UserProfile(), events))
 
 
-@given(events=histories())
+@given(events=draw_history())
 def test_last_writer_of_each_field_wins(events: list[IdentifyTraits]) -> None:
-    wanted: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     for event in sorted(events, key=lambda event: event.stamp):
-        wanted |= event.fields
-    assert fold(UserProfile(), events).fields == {name: value for name, value in wanted.items() if value is not None}
+        expected |= event.fields
+    assert fold(UserProfile(), events).fields == {name: value for name, value in expected.items() if value is not None}
 
 
-@given(events=histories())
+@given(events=draw_history())
 def test_replayed_events_change_nothing(events: list[IdentifyTraits]) -> None:
-    once = stored(fold(UserProfile(), events))
+    once = store_and_load(fold(UserProfile(), events))
     assert to_row(fold(once, events)) == to_row(once)
 
 
@@ -81,15 +81,15 @@ def test_beyond_its_limits_a_profile_keeps_the_newest_in_any_order(seed: Any) ->
         identify(place // 3, place, {f"traits.t{place % 300}": place, f"anonymous_ids.a{place % 130}": True})
         for place in range(600)
     ]
-    wanted = to_row(fold(UserProfile(), events))
+    expected = to_row(fold(UserProfile(), events))
     seed.shuffle(events)
     profile = UserProfile()
     for start in range(0, len(events), 47):
-        profile = stored(fold(profile, events[start : start + 47]))
-    assert to_row(profile) == wanted
-    assert len(wanted["traits"]) == TRAITS_MAX
-    assert len(wanted["anonymous_ids"]) == ANONYMOUS_IDS_MAX
-    assert wanted["anonymous_ids"][0] == "a79"
+        profile = store_and_load(fold(profile, events[start : start + 47]))
+    assert to_row(profile) == expected
+    assert len(expected["traits"]) == TRAITS_MAX
+    assert len(expected["anonymous_ids"]) == ANONYMOUS_IDS_MAX
+    assert expected["anonymous_ids"][0] == "a79"
 
 
 def test_edit_of_the_api_stands_against_events_of_its_time_and_before() -> None:

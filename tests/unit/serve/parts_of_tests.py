@@ -30,21 +30,21 @@ WRITE = KeyAccess("demo", "prj_1", frozenset({"collect"}), "key_2")
 
 class Keys:
     def __init__(self) -> None:
-        self.known = {"reader": READ, "writer": WRITE}
-        self.asked, self.is_away = 0, False
+        self.accesses = {"reader": READ, "writer": WRITE}
+        self.look_ups, self.is_away = 0, False
         self.guesses = list[str]()
 
     async def find(self, key: str) -> KeyAccess | None:
-        self.asked += 1
+        self.look_ups += 1
         if self.is_away:
             raise Unavailable("postgres", "away")
-        return self.known.get(key)
+        return self.accesses.get(key)
 
     async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
-        return await self.find(next((key for key in self.known if hash_key(key) == hashed), ""))
+        return await self.find(next((key for key in self.accesses if hash_key(key) == hashed), ""))
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
-        if key not in self.known:
+        if key not in self.accesses:
             if not may_guess:
                 return None
             self.guesses.append(key)
@@ -73,16 +73,18 @@ class Site:
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 
-    async def ask(self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **given: str) -> Reply:
+    async def ask(
+        self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **parameters: str
+    ) -> Reply:
         """One request, read to its end."""
-        return await self.ask_raw(method, path, urlencode(given).encode(), key=key, body=body)
+        return await self.ask_raw(method, path, urlencode(parameters).encode(), key=key, body=body)
 
     async def ask_raw(
         self, method: str, path: str, query: bytes, *, key: str | None = "reader", body: Any = None,
         headers: dict[str, str] | None = None,
     ) -> Reply:  # fmt: skip
         """One request with its query as it is sent."""
-        stream = Stream(self.app, method, path, key=key, body=body, given=query, headers=headers)
+        stream = Stream(self.app, method, path, key=key, body=body, parameters=query, headers=headers)
         try:
             async with asyncio.timeout(5):
                 await stream.task
@@ -105,15 +107,15 @@ class Stream:
 
     def __init__(
         self, app: Litestar, method: str, path: str, *, key: str | None = "reader", body: Any = None,
-        given: dict[str, str] | bytes | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
+        parameters: dict[str, str] | bytes | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
         is_body_cut: bool = False,
     ) -> None:  # fmt: skip
         self.status, self.body, self.headers = 0, b"", dict[str, str]()
-        self._is_stuck, self._gone, self._more = is_stuck, asyncio.Event(), asyncio.Event()
+        self._is_stuck, self._departure, self._more = is_stuck, asyncio.Event(), asyncio.Event()
         sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         self._requests = [{"type": "http.request", "body": sent, "more_body": is_body_cut}]
         names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
-        query = given if isinstance(given, bytes) else urlencode(given or {}).encode()
+        query = parameters if isinstance(parameters, bytes) else urlencode(parameters or {}).encode()
         scope: Any = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
             "raw_path": path.encode(), "query_string": query, "root_path": "",
@@ -123,17 +125,17 @@ class Stream:
         }  # fmt: skip
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
-    async def events(self, number: int) -> list[tuple[str, str, Any]]:
+    async def read_events(self, number: int) -> list[tuple[str, str, Any]]:
         """The first `number` events: id, name, data."""
         async with asyncio.timeout(5):
             while True:
                 blocks = [b for b in self.body.decode().split("\n\n")[:-1] if not b.startswith(":")]
                 if len(blocks) >= number or self.task.done():
-                    return [_event(block) for block in blocks]
+                    return [_parse_event(block) for block in blocks]
                 self._more.clear()
                 await self._more.wait()
 
-    async def opening(self) -> str:
+    async def read_opening(self) -> str:
         """What a stream says first."""
         async with asyncio.timeout(5):
             while b"\n\n" not in self.body:
@@ -142,13 +144,13 @@ class Stream:
         return self.body.decode().partition("\n\n")[0]
 
     async def leave(self) -> None:
-        self._gone.set()
+        self._departure.set()
         await asyncio.wait_for(self.task, 5)
 
     async def _receive(self) -> Any:
         if self._requests:
             return self._requests.pop(0)
-        await self._gone.wait()
+        await self._departure.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
@@ -162,6 +164,6 @@ class Stream:
         self._more.set()
 
 
-def _event(block: str) -> tuple[str, str, Any]:
+def _parse_event(block: str) -> tuple[str, str, Any]:
     fields = dict(line.split(": ", 1) for line in block.splitlines())
     return fields.get("id", ""), fields["event"], msgspec.json.decode(fields["data"])

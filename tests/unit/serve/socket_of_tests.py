@@ -13,14 +13,14 @@ PATH = "/v1/live/ws"
 
 
 def make_scope(
-    *, key: str | None = "reader", given: dict[str, str] | None = None, headers: dict[str, str] | None = None,
+    *, key: str | None = "reader", parameters: dict[str, str] | None = None, headers: dict[str, str] | None = None,
     client: Any = ("127.0.0.1", 1),
 ) -> Any:  # fmt: skip
     """The scope of a socket, as the server makes it."""
     names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
     return {
         "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "path": PATH,
-        "raw_path": PATH.encode(), "query_string": urlencode(given or {}).encode(), "root_path": "",
+        "raw_path": PATH.encode(), "query_string": urlencode(parameters or {}).encode(), "root_path": "",
         "scheme": "ws", "headers": [(n.encode(), v.encode()) for n, v in names.items()],
         "client": client, "server": ("test", 80), "subprotocols": [], "state": {}, "extensions": {},
     }  # fmt: skip
@@ -30,7 +30,7 @@ class Socket:
     """A socket that stays open until `leave`. `is_stuck`: the client reads nothing after it is accepted."""
 
     def __init__(
-        self, app: Litestar, *, key: str | None = "reader", given: dict[str, str] | None = None,
+        self, app: Litestar, *, key: str | None = "reader", parameters: dict[str, str] | None = None,
         headers: dict[str, str] | None = None, is_stuck: bool = False, client: Any = ("127.0.0.1", 1),
     ) -> None:  # fmt: skip
         self.is_accepted, self.code = False, 0
@@ -38,7 +38,7 @@ class Socket:
         self._is_stuck, self._news = is_stuck, asyncio.Event()
         self._incoming: asyncio.Queue[Any] = asyncio.Queue()
         self._incoming.put_nowait({"type": "websocket.connect"})
-        scope = make_scope(key=key, given=given, headers=headers, client=client)
+        scope = make_scope(key=key, parameters=parameters, headers=headers, client=client)
         self.task = asyncio.ensure_future(app(scope, self._incoming.get, self._send))
 
     def say(self, **message: Any) -> None:
@@ -50,7 +50,7 @@ class Socket:
     def subscribe(self, id: str, query: Any, **more: Any) -> None:
         self.say(type="subscribe", id=id, query=query, **more)
 
-    async def next(self, *types: str) -> Any:
+    async def take_next(self, *types: str) -> Any:
         """Take the next message of these types; others are dropped. None if the socket ends before."""
         async with asyncio.timeout(5):
             while True:

@@ -26,16 +26,16 @@ Message = dict[str, Any]
 @pytest.fixture(scope="module")
 def history() -> list[Message]:
     """45 days of a small shop."""
-    return _messages(HISTORY)
+    return _read_messages(HISTORY)
 
 
 @pytest.fixture(scope="module")
 def shop() -> list[Message]:
     """Five minutes of a busy one."""
-    return _messages(SHOP)
+    return _read_messages(SHOP)
 
 
-def _messages(plan: SimulationPlan) -> list[Message]:
+def _read_messages(plan: SimulationPlan) -> list[Message]:
     return [json.loads(record.value or b"") for record in draw_events(plan)]
 
 
@@ -77,8 +77,8 @@ def test_strangers_come_back_on_later_days_and_after_weeks(history: list[Message
     days: dict[str, set[int]] = defaultdict(set)
     for message in history:
         if "userId" not in message:
-            days[message["anonymousId"]].add(_ms(message["timestamp"]) // DAY)
-    ages = Counter(day - min(found) for found in days.values() for day in found)
+            days[message["anonymousId"]].add(_parse_ms(message["timestamp"]) // DAY)
+    ages = Counter(day - min(days_of_visitor) for days_of_visitor in days.values() for day in days_of_visitor)
     newcomers, days_later = ages[0], sum(ages[age] for age in range(1, 7))
     assert 0.05 < days_later / newcomers < 0.4
     assert 0.02 < (ages.total() - newcomers - days_later) / newcomers < 0.4
@@ -87,27 +87,29 @@ def test_strangers_come_back_on_later_days_and_after_weeks(history: list[Message
 def test_sessions_have_gaps() -> None:
     plan = replace(SHOP, rate=1, users=50, events_max=15_000)
     times: dict[str, list[int]] = defaultdict(list)
-    for message in _messages(plan):
+    for message in _read_messages(plan):
         if message.get("anonymousId") and message["source"] != "server":
-            times[message["anonymousId"]].append(_ms(message["timestamp"]))
-    gaps = [later - earlier for found in times.values() for earlier, later in pairwise(found)]
+            times[message["anonymousId"]].append(_parse_ms(message["timestamp"]))
+    gaps = [later - earlier for times_of_visitor in times.values() for earlier, later in pairwise(times_of_visitor)]
     assert sum(30 * MINUTE < gap < 3 * 60 * MINUTE for gap in gaps) > 40
     assert sum(gap <= 30 * MINUTE for gap in gaps) > 0.8 * len(gaps)
 
 
 def test_orders_are_refunded_whole_and_by_lines_and_cancelled() -> None:
-    messages = _messages(replace(SHOP, rate=2, events_max=30_000))
+    messages = _read_messages(replace(SHOP, rate=2, events_max=30_000))
     totals = {m["properties"]["order_id"]: m["properties"] for m in messages if m.get("event") == "Order Completed"}
     back = [m["properties"] for m in messages if m.get("event") == "Order Refunded"]
-    whole = [one["total"] == totals[one["order_id"]]["revenue"] for one in back if one["order_id"] in totals]
+    whole = [
+        refund["total"] == totals[refund["order_id"]]["revenue"] for refund in back if refund["order_id"] in totals
+    ]
     assert any(whole)
     assert not all(whole)
-    assert all(one["products"] for one in back)
+    assert all(refund["products"] for refund in back)
     assert any(m.get("event") == "Order Cancelled" for m in messages)
 
 
 def test_thank_you_pages_are_loaded_again(shop: list[Message]) -> None:
-    reports = _reports(shop)
+    reports = _group_reports(shop)
     again = [ms for ms in reports.values() if sum(m["source"] != "server" for m in ms) > 1]
     assert 0.02 < len(again) / len(reports) < 0.09
     for messages in again:
@@ -115,19 +117,19 @@ def test_thank_you_pages_are_loaded_again(shop: list[Message]) -> None:
 
 
 def test_page_and_server_both_report_some_orders(shop: list[Message]) -> None:
-    reports = _reports(shop)
-    both = [ms for ms in reports.values() if {m["source"] == "server" for m in ms} == {True, False}]
-    assert both
-    assert len(both) < 0.2 * len(reports)
+    reports = _group_reports(shop)
+    reports_of_both = [ms for ms in reports.values() if {m["source"] == "server" for m in ms} == {True, False}]
+    assert reports_of_both
+    assert len(reports_of_both) < 0.2 * len(reports)
     assert all(len({m["properties"]["revenue"] for m in messages}) == 1 for messages in reports.values())
 
 
-def _reports(messages: list[Message]) -> dict[str, list[Message]]:
-    found: dict[str, list[Message]] = defaultdict(list)
+def _group_reports(messages: list[Message]) -> dict[str, list[Message]]:
+    reports: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
         if message.get("event") == "Order Completed":
-            found[message["properties"]["order_id"]].append(message)
-    return found
+            reports[message["properties"]["order_id"]].append(message)
+    return reports
 
 
 def test_a_few_clients_send_placeholders(shop: list[Message]) -> None:
@@ -155,5 +157,5 @@ def test_busyness_follows_the_local_hour() -> None:
     assert measure_busyness("NP", three_in_berlin) != measure_busyness("IN", three_in_berlin)  # 15 minutes apart
 
 
-def _ms(text: str) -> int:
+def _parse_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)

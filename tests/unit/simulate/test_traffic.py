@@ -76,7 +76,7 @@ def test_every_reason_occurs(truth: Truth) -> None:
 
 
 def test_late_share_holds(messages: list[dict[str, Any]]) -> None:
-    delays = [_ms(message["receivedAt"]) - _ms(message["timestamp"]) for message in messages]
+    delays = [_parse_ms(message["receivedAt"]) - _parse_ms(message["timestamp"]) for message in messages]
     late = [delay for delay in delays if delay > 60_000]
     assert 0.025 < len(late) / len(messages) < 0.035
     assert max(late) > 3_600_000
@@ -85,8 +85,8 @@ def test_late_share_holds(messages: list[dict[str, Any]]) -> None:
 def test_no_shares_means_none() -> None:
     clean = replace(PLAN, late=0, duplicates=0, malformed=0, events_max=3_000)
     log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
-    found = recount(map(log.assign_offset, draw_events(clean)), projects={"demo": {"zone": "UTC", "currency": "EUR"}})
-    assert found.projects["demo"].totals["applied"] == 3_000
+    truth = recount(map(log.assign_offset, draw_events(clean)), projects={"demo": {"zone": "UTC", "currency": "EUR"}})
+    assert truth.projects["demo"].totals["applied"] == 3_000
 
 
 def test_funnel_narrows(messages: list[dict[str, Any]]) -> None:
@@ -111,7 +111,7 @@ def test_server_events_know_only_the_user(messages: list[dict[str, Any]]) -> Non
 
 
 def test_keys_and_topics_follow_the_contract(records: list[SimulatedRecord]) -> None:
-    for record, message in _good(records):
+    for record, message in _select_good(records):
         person = message.get("anonymousId") or message["userId"]
         assert record.key == f"demo:{person}".encode()
         topics = {"web": "web", "ios": "mobile", "android": "mobile", "server": "server"}
@@ -119,8 +119,10 @@ def test_keys_and_topics_follow_the_contract(records: list[SimulatedRecord]) -> 
 
 
 def test_only_wanted_sources_come() -> None:
-    found = {message["source"] for _, message in _good(islice(draw_events(replace(PLAN, sources=("ios",))), 500))}
-    assert found == {"ios"}
+    sources = {
+        message["source"] for _, message in _select_good(islice(draw_events(replace(PLAN, sources=("ios",))), 500))
+    }
+    assert sources == {"ios"}
 
 
 def test_server_alone_works() -> None:
@@ -131,14 +133,16 @@ def test_events_carry_the_catalog(messages: list[dict[str, Any]]) -> None:
     products = {product["id"]: product for product in draw_products(PLAN.products, PLAN.seed)}
     for message in messages:
         if message.get("event") == "Product Viewed":
-            seen = message["properties"]
-            listed = products[seen["product_id"]]
-            assert (seen["price"], seen["category"]) == (listed["price"], listed["category"])
+            properties = message["properties"]
+            listed = products[properties["product_id"]]
+            assert (properties["price"], properties["category"]) == (listed["price"], listed["category"])
 
 
 def test_popularity_is_uneven_and_drifts() -> None:
     long = replace(PLAN, rate=2, malformed=0, duplicates=0)
-    viewed = [m["properties"]["product_id"] for _, m in _good(draw_events(long)) if m.get("event") == "Product Viewed"]
+    viewed = [
+        m["properties"]["product_id"] for _, m in _select_good(draw_events(long)) if m.get("event") == "Product Viewed"
+    ]
     half = len(viewed) // 2
     first, second = Counter(viewed[:half]).most_common(20), Counter(viewed[half:]).most_common(20)
     assert first[0][1] > 3 * half / PLAN.products
@@ -162,10 +166,10 @@ def test_backfill_keeps_the_rate_and_the_day() -> None:
 
 def test_backfill_carries_the_events_own_time() -> None:
     plan = SimulationPlan(START, rate=1, backfill_ms=7_200_000, malformed=0)
-    found = list(draw_events(plan))
-    for record, message in _good(found):
-        assert abs(record.timestamp - _ms(message["timestamp"])) < 2_000
-    assert _ms(json.loads(found[0].value or b"")["receivedAt"]) >= START - 7_200_000
+    records = list(draw_events(plan))
+    for record, message in _select_good(records):
+        assert abs(record.timestamp - _parse_ms(message["timestamp"])) < 2_000
+    assert _parse_ms(json.loads(records[0].value or b"")["receivedAt"]) >= START - 7_200_000
 
 
 def test_catalog_entries_do_not_depend_on_the_count() -> None:
@@ -174,7 +178,7 @@ def test_catalog_entries_do_not_depend_on_the_count() -> None:
     assert draw_users(1, 1)[0]["email"].endswith("@example.com")
 
 
-def _good(records: Any) -> Any:
+def _select_good(records: Any) -> Any:
     for record in records:
         try:
             message = json.loads(record.value or b"")
@@ -184,5 +188,5 @@ def _good(records: Any) -> Any:
             yield record, message
 
 
-def _ms(text: str) -> int:
+def _parse_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)

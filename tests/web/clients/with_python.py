@@ -25,7 +25,7 @@ from rta_client.models import (
 client = AuthenticatedClient(base_url="http://127.0.0.1:8000", token="KEY")
 
 
-def orders() -> float | None:
+def read_orders() -> float | None:
     answer = read_metric.sync(MetricName.ORDERS, client=client, from_="-1h", interval=Interval.MINUTE)
     if isinstance(answer, Problem):
         raise RuntimeError(f"{answer.status} {answer.code}: {answer.detail}")
@@ -33,14 +33,14 @@ def orders() -> float | None:
     return answer.results[0].total
 
 
-def several() -> list[str]:
+def read_several() -> list[str]:
     body = QueryList([Query(MetricName.VISITORS), Query(MetricName.REVENUE, limit=5)])
     answers = read_queries.sync(client=client, body=body)
     assert isinstance(answers, AnswerList)
     return [answer.unit for answer in answers.answers]
 
 
-def view() -> bool:
+def send_view() -> bool:
     properties = JsonObject.from_dict({"product_id": "p-9", "price": 12.5})
     collected = collect_track.sync(
         client=client, body=TrackCall("Product Viewed", user_id="u-4", properties=properties)

@@ -16,7 +16,7 @@ from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker
 from rtaplatform.stream.port import Partition
-from tests.unit.process.decode.odd_records import TOPICS, counted_by_a_worker, counted_by_the_oracle
+from tests.unit.process.decode.odd_records import TOPICS, count_by_a_worker, count_by_the_oracle
 
 NOW_MS = 1_795_000_000_000
 PLAN = SimulationPlan(NOW_MS - 2 * 3_600_000, rate=0.3, users=30, products=10, seed=5)
@@ -30,17 +30,17 @@ def count_traffic() -> Counted:
         if record.timestamp > NOW_MS:
             break
         broker.append(Partition(record.topic, 0), record.timestamp, record.key, record.value)
-    return counted_by_a_worker(broker), counted_by_the_oracle(broker)
+    return count_by_a_worker(broker), count_by_the_oracle(broker)
 
 
-def engine_over(store: MemoryStore) -> Engine:
+def make_engine(store: MemoryStore) -> Engine:
     return Engine(store, FreshnessTracker(), lambda: LogInstant(NOW_MS, NOW_MS / 1_000))
 
 
-def ask(store: MemoryStore, metric: str, **given: str) -> Answer:
-    query = parse_parameters(metric, [("from", DAY), ("limit", "1000"), *given.items()])
-    return asyncio.run(engine_over(store).answer("demo", [query]))[0]
+def ask(store: MemoryStore, metric: str, **parameters: str) -> Answer:
+    query = parse_parameters(metric, [("from", DAY), ("limit", "1000"), *parameters.items()])
+    return asyncio.run(make_engine(store).answer("demo", [query]))[0]
 
 
-def told(answer: Answer) -> dict[tuple[str, ...], Any]:
+def read_totals(answer: Answer) -> dict[tuple[str, ...], Any]:
     return {tuple(row.dimensions.values()): row.total for row in answer.results}

@@ -15,7 +15,7 @@ from rtaplatform.core.query import Answer
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.store.memory.memory_store import MemoryStore
-from tests.unit.analytics.answer.counted_traffic import Counted, ask, count_traffic, engine_over, told
+from tests.unit.analytics.answer.counted_traffic import Counted, ask, count_traffic, make_engine, read_totals
 from tests.unit.process.decode.odd_records import PROJECTS
 
 SEARCHED = "Products Searched"
@@ -26,7 +26,7 @@ def counted() -> Counted:
     return count_traffic()
 
 
-def true_sums(truth: Truth, rollup: str, *at: int) -> dict[tuple[str, ...], int]:
+def sum_truth(truth: Truth, rollup: str, *at: int) -> dict[tuple[str, ...], int]:
     sums: Counter[tuple[str, ...]] = Counter()
     for (name, kind, _start, values), numbers in truth.properties["demo"].cells.items():
         if name == rollup and kind == "day":
@@ -47,29 +47,31 @@ def test_events_by_a_property_are_the_oracles(
     counted: Counted, breakdown: str, rollup: str, at: tuple[int, ...]
 ) -> None:
     store, truth = counted
-    assert told(ask(store, "events", breakdown=breakdown)) == (want := true_sums(truth, rollup, *at))
+    assert read_totals(ask(store, "events", breakdown=breakdown)) == (want := sum_truth(truth, rollup, *at))
     assert len(want) > 1
-    assert sum(want.values()) == told(ask(store, "events"))[()], "events without the property are there too, as (none)"
+    assert sum(want.values()) == read_totals(ask(store, "events"))[()], (
+        "events without the property are there too, as (none)"
+    )
 
 
 def test_a_filter_takes_some_values_and_points_are_by_the_hour(counted: Counted) -> None:
     store, truth = counted
-    want = true_sums(truth, "property.query+event", 0, 1)
-    some = sorted({query for query, _ in want if query != "(none)"})[:2]
-    chosen = {"property.query": ",".join(some), "event": SEARCHED}
+    want = sum_truth(truth, "property.query+event", 0, 1)
+    queries = sorted({query for query, _ in want if query != "(none)"})[:2]
+    chosen = {"property.query": ",".join(queries), "event": SEARCHED}
     answer = ask(store, "events", interval="hour", **chosen)
     (row,) = answer.results
-    assert row.total == sum(want[query, SEARCHED] for query in some) > 0
+    assert row.total == sum(want[query, SEARCHED] for query in queries) > 0
     assert sum(number or 0 for _, number in row.points) == row.total
-    assert told(ask(store, "events", **{"property.query": "(none)"})) == {(): want_none(want)}
+    assert read_totals(ask(store, "events", **{"property.query": "(none)"})) == {(): count_without_query(want)}
 
 
-def want_none(want: dict[tuple[str, ...], int]) -> int:
+def count_without_query(want: dict[tuple[str, ...], int]) -> int:
     return sum(n for (query, _), n in want.items() if query == "(none)")
 
 
 @pytest.mark.parametrize(
-    ("metric", "given", "field"),
+    ("metric", "parameters", "field"),
     [
         ("events", {"breakdown": "property.coupon"}, "breakdown"),
         ("events", {"property.coupon": "a"}, "property.coupon"),
@@ -81,9 +83,9 @@ def want_none(want: dict[tuple[str, ...], int]) -> int:
         ("visitors", {"property.query": "a"}, "property.query"),
     ],
 )
-def test_what_is_not_kept_is_refused(counted: Counted, metric: str, given: dict[str, str], field: str) -> None:
+def test_what_is_not_kept_is_refused(counted: Counted, metric: str, parameters: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidParameter) as refusal:
-        ask(counted[0], metric, **given)
+        ask(counted[0], metric, **parameters)
     assert refusal.value.field == field
     assert refusal.value.hint or refusal.value.allowed
 
@@ -92,7 +94,7 @@ def test_a_property_that_is_declared_after_the_first_question_is_known_at_once()
     store = MemoryStore(1)
     store.begin(0, expected="", generation="g", topics={}, starts={})
     store.set_projects([ProjectSettings("demo")], "v1")
-    engine = engine_over(store)
+    engine = make_engine(store)
     query = parse_object({"metric": "events", "breakdown": ["property.coupon"]})
 
     async def ask_twice() -> list[Answer]:

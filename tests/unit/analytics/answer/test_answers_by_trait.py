@@ -14,7 +14,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import SKETCH_ERROR, Answer
 from rtaplatform.core.time.buckets import BucketKind, find_sketch_retention_ms
 from tests.simulation.test_declared_traits import TraitSite
-from tests.unit.analytics.answer.counted_traffic import engine_over, told
+from tests.unit.analytics.answer.counted_traffic import make_engine, read_totals
 
 ORDER = {"order_id": "o-1", "total": 20, "products": [{"product_id": "p", "quantity": 2, "price": 10}]}
 
@@ -32,9 +32,9 @@ def site() -> TraitSite:
     return site
 
 
-def ask(site: TraitSite, metric: str, **given: str) -> Answer:
-    query = parse_parameters(metric, [("from", "2026-11-18"), ("to", "2026-11-19"), *given.items()])
-    return asyncio.run(engine_over(site.store).answer("demo", [query]))[0]
+def ask(site: TraitSite, metric: str, **parameters: str) -> Answer:
+    query = parse_parameters(metric, [("from", "2026-11-18"), ("to", "2026-11-19"), *parameters.items()])
+    return asyncio.run(make_engine(site.store).answer("demo", [query]))[0]
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,21 @@ def test_metrics_by_a_trait_say_that_it_is_the_one_known_when_they_were_counted(
     site: TraitSite, metric: str, want: dict[str, int]
 ) -> None:
     answer = ask(site, metric, breakdown="user.plan")
-    assert {key: n for (key,), n in told(answer).items() if n} == want
+    assert {key: n for (key,), n in read_totals(answer).items() if n} == want
     assert answer.meta.traits == "at_apply"
     assert ask(site, metric).meta.traits is not answer.meta.traits
     assert answer.meta.error == (SKETCH_ERROR if metric == "visitors" else 0)
 
 
 def test_a_filter_by_trait_and_rows_by_event(site: TraitSite) -> None:
-    assert told(ask(site, "events", breakdown="user.plan,event"))[("pro", "$page")] == 1
-    assert told(ask(site, "events", **{"user.plan": "pro,free", "interval": "hour"})) == {(): 5}
-    assert told(ask(site, "visitors", **{"user.plan": "(none)"})) == {(): 1}
-    assert told(ask(site, "events", breakdown="user.size")) == {("(none)",): 6}
+    assert read_totals(ask(site, "events", breakdown="user.plan,event"))[("pro", "$page")] == 1
+    assert read_totals(ask(site, "events", **{"user.plan": "pro,free", "interval": "hour"})) == {(): 5}
+    assert read_totals(ask(site, "visitors", **{"user.plan": "(none)"})) == {(): 1}
+    assert read_totals(ask(site, "events", breakdown="user.size")) == {("(none)",): 6}
 
 
 @pytest.mark.parametrize(
-    ("metric", "given", "field"),
+    ("metric", "parameters", "field"),
     [
         ("events", {"breakdown": "user.coupon"}, "breakdown"),
         ("events", {"user.coupon": "a"}, "user.coupon"),
@@ -82,9 +82,11 @@ def test_a_filter_by_trait_and_rows_by_event(site: TraitSite) -> None:
         ("visitors", {"breakdown": "user.plan,source"}, "breakdown"),
     ],
 )
-def test_what_is_not_kept_by_trait_is_refused(site: TraitSite, metric: str, given: dict[str, str], field: str) -> None:
+def test_what_is_not_kept_by_trait_is_refused(
+    site: TraitSite, metric: str, parameters: dict[str, str], field: str
+) -> None:
     with pytest.raises(InvalidParameter) as refusal:
-        ask(site, metric, **given)
+        ask(site, metric, **parameters)
     assert refusal.value.field == field
     assert refusal.value.hint or refusal.value.allowed
 

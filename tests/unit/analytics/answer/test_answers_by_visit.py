@@ -10,7 +10,7 @@ from rtaplatform.analytics.cache.window_cache import list_total_fields
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.rollups import SEPARATOR, VISITS
 from rtaplatform.simulate.oracle.oracle_truth import Truth
-from tests.unit.analytics.answer.counted_traffic import Counted, ask, count_traffic, told
+from tests.unit.analytics.answer.counted_traffic import Counted, ask, count_traffic, read_totals
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def counted() -> Counted:
     return count_traffic()
 
 
-def true_sums(truth: Truth, rollup: str, measure: str, *at: int) -> dict[tuple[str, ...], int]:
+def sum_truth(truth: Truth, rollup: str, measure: str, *at: int) -> dict[tuple[str, ...], int]:
     sums: Counter[tuple[str, ...]] = Counter()
     for (name, kind, _start, values), numbers in truth.origins["demo"].cells.items():
         if name == rollup and kind == "day":
@@ -43,7 +43,7 @@ def test_sums_are_the_oracles(
     counted: Counted, metric: str, measure: str, rollup: str, breakdown: str, at: tuple[int, ...]
 ) -> None:
     store, truth = counted
-    assert told(ask(store, metric, breakdown=breakdown)) == (want := true_sums(truth, rollup, measure, *at))
+    assert read_totals(ask(store, metric, breakdown=breakdown)) == (want := sum_truth(truth, rollup, measure, *at))
     assert len(want) > 1
 
 
@@ -52,13 +52,13 @@ def test_visitors_are_the_oracles_without_those_of_events_that_lack_the_value(co
     store, truth = counted
     people = truth.count_people("demo")
     want = {
-        (value,): len({people.find_canonical(people.find_heir(one)) for one in ids})
+        (value,): len({people.find_canonical(people.find_heir(person)) for person in ids})
         for (kind, _, name, value), ids in truth.projects["demo"].persons.items()
         if (kind, name) == ("day", dimension)
     }
-    found = told(ask(store, "visitors", breakdown=dimension))
-    assert found.keys() == want.keys()
-    assert all(abs(found[value] - want[value]) <= max(2, 0.1 * want[value]) for value in want)
+    totals = read_totals(ask(store, "visitors", breakdown=dimension))
+    assert totals.keys() == want.keys()
+    assert all(abs(totals[value] - want[value]) <= max(2, 0.1 * want[value]) for value in want)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_sessions_and_their_orders_are_the_oracles(
         for counter, n in fields.items() if (name, kind) == (rollup, "day") else ():
             if counter.startswith(measure + SEPARATOR):
                 want[(counter.split(SEPARATOR)[at + 1] or "(none)",)] += n
-    found = told(ask(store, metric, breakdown=breakdown))
-    assert found == {value: n / 10_000 if metric == "revenue" else n for value, n in want.items() if n}
-    assert len(found) > 1
-    assert sum(found.values()) == pytest.approx(told(ask(store, metric))[()])
+    totals = read_totals(ask(store, metric, breakdown=breakdown))
+    assert totals == {value: n / 10_000 if metric == "revenue" else n for value, n in want.items() if n}
+    assert len(totals) > 1
+    assert sum(totals.values()) == pytest.approx(read_totals(ask(store, metric))[()])
 
 
 def test_a_filter_takes_one_campaign(counted: Counted) -> None:
     store, truth = counted
-    want = true_sums(truth, "acquisition", "count", 0, 4)
-    found = told(ask(store, "events", utm_source="newsletter", breakdown="channel"))
-    assert found == {(channel,): n for (source, channel), n in want.items() if source == "newsletter"}
+    want = sum_truth(truth, "acquisition", "count", 0, 4)
+    totals = read_totals(ask(store, "events", utm_source="newsletter", breakdown="channel"))
+    assert totals == {(channel,): n for (source, channel), n in want.items() if source == "newsletter"}
 
 
 @pytest.mark.parametrize(
-    ("metric", "given", "field"),
+    ("metric", "parameters", "field"),
     [
         ("visitors", {"utm_source": "(none)"}, "utm_source"),
         ("events", {"breakdown": "browser", "event": "$page"}, "breakdown"),
@@ -103,9 +103,9 @@ def test_a_filter_takes_one_campaign(counted: Counted) -> None:
         ("buyers", {"breakdown": "channel"}, "breakdown"),
     ],
 )
-def test_what_is_not_kept_is_refused(counted: Counted, metric: str, given: dict[str, str], field: str) -> None:
+def test_what_is_not_kept_is_refused(counted: Counted, metric: str, parameters: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidParameter) as refusal:
-        ask(counted[0], metric, **given)
+        ask(counted[0], metric, **parameters)
     assert refusal.value.field == field
 
 

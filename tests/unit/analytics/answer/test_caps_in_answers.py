@@ -21,7 +21,7 @@ from rtaplatform.core.rollups import make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, Delta
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keys_at
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at
 
 PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"), "p-2": Product("Hat", "hats", brand="Acme"),
@@ -68,9 +68,9 @@ HAPPENING = st.builds(
 )  # fmt: skip
 
 
-def questions() -> list[dict[str, Any]]:
+def list_questions() -> list[dict[str, Any]]:
     """The questions that can be answered."""
-    found = []
+    questions = []
     for metric, breakdowns in BREAKDOWNS.items():
         for breakdown in breakdowns:
             for filters in FILTERS:
@@ -82,18 +82,18 @@ def questions() -> list[dict[str, Any]]:
                     continue
                 if metric == "visitors" and ({"event", "country"} & named or len(breakdown) + len(filters) > 1):
                     continue
-                found += [{"metric": metric, "breakdown": breakdown, "filters": filters, **w} for w in WINDOWS]
-    return found
+                questions += [{"metric": metric, "breakdown": breakdown, "filters": filters, **w} for w in WINDOWS]
+    return questions
 
 
-QUESTIONS = questions()
+QUESTIONS = list_questions()
 
 
-def shown(answer: Answer) -> Any:
+def select_rows_shown(answer: Answer) -> Any:
     return [r for r in answer.results if r.total or r.previous or any(n for _, n in r.points)]
 
 
-async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
+async def find_wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     query = parse_object({name: value for name, value in question.items() if value})
     (answer,), (truth,) = [await shop.engine.answer("demo", [query]) for shop in (capped, true)]
     is_of_sketches = question["metric"] == "visitors"
@@ -101,8 +101,8 @@ async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
         return f"{question}: exact {answer.meta.exact}, error {answer.meta.error}"
     if truth.meta.error != (SKETCH_ERROR if is_of_sketches else 0):
         return f"{question}: without caps the error is {truth.meta.error}"
-    if answer.meta.error is not None and shown(answer) != shown(truth):
-        return f"{question}: {shown(answer)} instead of {shown(truth)}"
+    if answer.meta.error is not None and select_rows_shown(answer) != select_rows_shown(truth):
+        return f"{question}: {select_rows_shown(answer)} instead of {select_rows_shown(truth)}"
     return ""
 
 
@@ -112,29 +112,31 @@ async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     st.sampled_from([1, 2, 4]),
     st.lists(st.sampled_from(QUESTIONS), min_size=30, max_size=30),
 )
-def test_answer_is_right_or_not_exact(batches: list[list[Happening]], seats: int, asked: list[dict[str, Any]]) -> None:
+def test_answer_is_right_or_not_exact(
+    batches: list[list[Happening]], seats: int, questions: list[dict[str, Any]]
+) -> None:
     caps = Caps(
         products=seats, products_of_minute=seats, combinations=seats, sales=seats, product_sketch_bytes=300 * seats
     )
 
     async def run() -> list[str]:
-        capped, true = (Shop(catalog=Catalog(PRODUCTS), caps=each) for each in (caps, CAPS))
-        found = []
+        capped, true = (Shop(catalog=Catalog(PRODUCTS), caps=limits) for limits in (caps, CAPS))
+        lines = []
         for batch in batches:
             for shop in (capped, true):
                 shop.take(batch)
-            found += [await wrong(capped, true, question) for question in asked]
-        return [line for line in found if line]
+            lines += [await find_wrong(capped, true, question) for question in questions]
+        return [line for line in lines if line]
 
     assert asyncio.run(run()) == []
 
 
-def crowd(products: int) -> list[Happening]:
+def make_crowd(products: int) -> list[Happening]:
     return [Happening(NOON, "Product Viewed", product=f"x-{n}") for n in range(products)]
 
 
-async def ask(shop: Shop, metric: str, **given: Any) -> Answer:
-    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **given})]))[0]
+async def ask(shop: Shop, metric: str, **fields: Any) -> Answer:
+    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **fields})]))[0]
 
 
 TOUCHED: list[tuple[str, dict[str, Any]]] = [
@@ -159,23 +161,23 @@ UNTOUCHED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "given"), TOUCHED)
-async def test_answers_that_a_cap_touches_are_inexact(metric: str, given: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("metric", "fields"), TOUCHED)
+async def test_answers_that_a_cap_touches_are_inexact(metric: str, fields: dict[str, Any]) -> None:
     shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20, product_sketch_bytes=4_000))
-    shop.take([*crowd(40), Happening(NOON, "Product Viewed", product="late", person="z")])
-    meta = (await ask(shop, metric, **given)).meta
+    shop.take([*make_crowd(40), Happening(NOON, "Product Viewed", product="late", person="z")])
+    meta = (await ask(shop, metric, **fields)).meta
     assert (meta.exact, meta.error) == (False, None)
 
 
-@pytest.mark.parametrize(("metric", "given"), UNTOUCHED)
-async def test_answers_that_no_cap_touches_are_exact(metric: str, given: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("metric", "fields"), UNTOUCHED)
+async def test_answers_that_no_cap_touches_are_exact(metric: str, fields: dict[str, Any]) -> None:
     shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20))
-    shop.take([*crowd(40), Happening(NOON, "Order Completed", product="p-1", revenue=1)])
+    shop.take([*make_crowd(40), Happening(NOON, "Order Completed", product="p-1", revenue=1)])
     # What hides views hides no order where all orders have a seat; here the product of this one has none.
     if metric == "orders":
         shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20))
-        shop.take([Happening(NOON, "Order Completed", product="p-1", revenue=1), *crowd(40)])
-    meta = (await ask(shop, metric, **given)).meta
+        shop.take([Happening(NOON, "Order Completed", product="p-1", revenue=1), *make_crowd(40)])
+    meta = (await ask(shop, metric, **fields)).meta
     assert (meta.exact, meta.error) == (True, 0)
 
 
@@ -184,8 +186,8 @@ async def test_a_flood_of_names_hides_neither_orders_nor_page_views() -> None:
     shop.take([Happening(NOON, f"flood {n}") for n in range(100)])
     shop.take([*[Happening(NOON, "Order Completed", revenue=2) for _ in range(6)], Happening(NOON), Happening(NOON)])
     for metric, total in (("orders", 6), ("page_views", 2), ("events", 108)):
-        for asked in ({}, {"breakdown": ["source"]}):
-            answer = await ask(shop, metric, **asked)
+        for fields in ({}, {"breakdown": ["source"]}):
+            answer = await ask(shop, metric, **fields)
             assert (answer.results[0].total, answer.meta.exact) == (total, True)
     answer = await ask(shop, "events", breakdown=["event"], limit=1)
     assert (answer.results[0].dimensions, answer.meta.error) == ({"event": "(other)"}, None)
@@ -211,27 +213,29 @@ async def test_an_overflow_touches_the_answers_that_have_its_field_and_no_other(
         {}, {"breakdown": ["source"]}, {"breakdown": ["product_id"]}, {"filters": {"product_id": ["p-1"]}},
         {"filters": {"product_category": ["shoes"]}}, {"interval": "hour"}, {"breakdown": ["country"]},
     ]  # fmt: skip
-    for asked in touched:
-        assert (await ask(shop, "revenue", **asked)).meta.error is None, asked
+    for fields in touched:
+        assert (await ask(shop, "revenue", **fields)).meta.error is None, fields
     untouched: list[tuple[str, dict[str, Any]]] = [
         ("orders", {}), ("events", {"breakdown": ["country"]}), ("revenue", {"filters": {"product_id": ["p-2"]}}),
         ("revenue", {"filters": {"product_category": ["hats"]}}), ("revenue", {"to": "-1h"}), ("visitors", {}),
     ]  # fmt: skip
-    for metric, asked in untouched:
-        assert (await ask(shop, metric, **asked)).meta.error in (0, SKETCH_ERROR), (metric, asked)
+    for metric, fields in untouched:
+        assert (await ask(shop, metric, **fields)).meta.error in (0, SKETCH_ERROR), (metric, fields)
 
 
 # Orders of several products -----------------------------------------------------------------------------------------
 
 
-def order_of(shop: Shop, *products: str) -> None:
+def take_order(shop: Shop, *products: str) -> None:
     """An order of these products."""
     cells: dict[str, int] = {}
     for product in products:
         cells |= {make_field("orders", product): 1, "orders": len(products)}
     if len(products) > 1:
         cells["shared_orders"] = 1
-    delta = Delta(moves=[shop.next_move()], cells={key: dict(cells) for key in keys_at(shop.project, "products", NOON)})
+    delta = Delta(
+        moves=[shop.make_next_move()], cells={key: dict(cells) for key in list_keys_at(shop.project, "products", NOON)}
+    )
     assert isinstance(shop.store.apply(0, "g1", delta), Applied)
 
 
@@ -246,14 +250,14 @@ async def test_orders_of_several_products_are_never_summed_twice_in_silence(more
         {"breakdown": ["product_id"]}, {"filters": {"product_id": ["p-1"]}},
         {"filters": {"product_category": ["shoes"]}, "breakdown": ["product_id"]},
     ]  # fmt: skip
-    order_of(shop, "p-1")
-    for asked in (*summed, *single):
-        assert (await ask(shop, "orders", **asked, **more)).meta.error == 0, asked
-    order_of(shop, "p-1", "p-3")
-    for asked in summed:
-        assert (await ask(shop, "orders", **asked, **more)).meta.error is None, asked
-    for asked in single:
-        assert (await ask(shop, "orders", **asked, **more)).meta.error == 0, asked
+    take_order(shop, "p-1")
+    for fields in (*summed, *single):
+        assert (await ask(shop, "orders", **fields, **more)).meta.error == 0, fields
+    take_order(shop, "p-1", "p-3")
+    for fields in summed:
+        assert (await ask(shop, "orders", **fields, **more)).meta.error is None, fields
+    for fields in single:
+        assert (await ask(shop, "orders", **fields, **more)).meta.error == 0, fields
     assert (await ask(shop, "units", breakdown=["product_category"], **more)).meta.error == 0
 
 
@@ -261,7 +265,7 @@ async def test_orders_of_several_products_are_never_summed_twice_in_silence(more
 
 
 @pytest.mark.parametrize(
-    ("asked", "kinds"),
+    ("fields", "kinds"),
     [
         ({"from": "-7d", "breakdown": ["product_id"]}, {BucketKind.HOUR, BucketKind.DAY}),
         ({"from": "-10d", "breakdown": ["product_id"]}, {BucketKind.DAY}),
@@ -271,9 +275,9 @@ async def test_orders_of_several_products_are_never_summed_twice_in_silence(more
     ],
 )
 def test_persons_by_product_are_read_from_days_where_hours_are_gone(
-    asked: dict[str, Any], kinds: set[BucketKind]
+    fields: dict[str, Any], kinds: set[BucketKind]
 ) -> None:
-    period = make_plan(parse_object({"metric": "visitors", **asked}), PROJECT, NOON).period
+    period = make_plan(parse_object({"metric": "visitors", **fields}), PROJECT, NOON).period
     assert {kind for kind, _ in (*period.tiles, *(period.previous or ()))} == kinds
 
 

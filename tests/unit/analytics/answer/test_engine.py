@@ -21,14 +21,14 @@ from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
-async def ask(shop: Shop, metric: str, **given: str) -> Any:
+async def ask(shop: Shop, metric: str, **parameters: str) -> Any:
     """The answer as a client reads it."""
-    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in given.items()]
+    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in parameters.items()]
     answers = await shop.engine.answer("demo", [parse_parameters(metric, pairs)])
     return msgspec.json.decode(msgspec.json.encode(answers[0]))
 
 
-def order(at_ms: int, product: str, revenue: int, **more: Any) -> Happening:
+def make_order(at_ms: int, product: str, revenue: int, **more: Any) -> Happening:
     return Happening(at_ms, "Order Completed", product=product, revenue=revenue, **more)
 
 
@@ -42,8 +42,8 @@ def shop() -> Shop:
             Happening(NOON - HOUR, "Product Viewed", product="p-1"),
             Happening(NOON - HOUR, "Product Viewed", product="p-2", person="b", source="ios"),
             Happening(NOON - HOUR, "Product Viewed", product="p-2", person="c"),
-            order(NOON - 2 * HOUR, "p-1", 125_001, person="c"),
-            order(NOON - 2 * HOUR, "p-2", 10_000, source="ios", country=""),
+            make_order(NOON - 2 * HOUR, "p-1", 125_001, person="c"),
+            make_order(NOON - 2 * HOUR, "p-2", 10_000, source="ios", country=""),
             Happening(NOON - MINUTE, person="crawler", is_bot=True),
         ]
     )
@@ -75,14 +75,16 @@ async def test_money_is_in_currency_units_with_the_currency_beside(shop: Shop) -
 
 
 async def test_foreign_orders_are_counted_beside_revenue(shop: Shop) -> None:
-    shop.take([order(NOON - HOUR, "p-1", 0, is_foreign=True)])
+    shop.take([make_order(NOON - HOUR, "p-1", 0, is_foreign=True)])
     assert (await ask(shop, "revenue"))["meta"]["other_currencies"] == 1
     assert (await ask(shop, "revenue", product_id="p-1"))["meta"]["other_currencies"] == 1
 
 
 async def test_totals(shop: Shop) -> None:
-    found = {name: (await ask(shop, name))["results"][0]["total"] for name in ("events", "page_views", "product_views")}
-    assert found == {"events": 7, "page_views": 2, "product_views": 3}
+    totals = {
+        name: (await ask(shop, name))["results"][0]["total"] for name in ("events", "page_views", "product_views")
+    }
+    assert totals == {"events": 7, "page_views": 2, "product_views": 3}
     assert (await ask(shop, "visitors"))["results"][0]["total"] == 3
     assert (await ask(shop, "online"))["results"][0]["total"] == 2
 
@@ -115,22 +117,24 @@ async def test_what_sells_where(shop: Shop) -> None:
         for product, country, source in sold
     )
     rows = (await ask(shop, "revenue", start="-2h", breakdown="product_id,country", source="web", limit="3"))["results"]
-    found = {(row["dimensions"]["product_id"], row["dimensions"]["country"]): row["total"] for row in rows}
-    assert found[("p-1", "FR")] == found[("p-2", "FR")] == 5
-    one = await ask(shop, "units", start="-3h", interval="hour", product_id="p-1", country="FR")
-    assert one["results"][0]["total"] == 1
+    revenues = {(row["dimensions"]["product_id"], row["dimensions"]["country"]): row["total"] for row in rows}
+    assert revenues[("p-1", "FR")] == revenues[("p-2", "FR")] == 5
+    answer = await ask(shop, "units", start="-3h", interval="hour", product_id="p-1", country="FR")
+    assert answer["results"][0]["total"] == 1
     with pytest.raises(InvalidParameter, match="not kept"):
         await ask(shop, "units", interval="minute", product_id="p-1", country="FR")
 
 
 async def test_buyers_are_persons_with_an_order(shop: Shop) -> None:
-    shop.take([order(NOON - HOUR, "p-1", 10_000, person="d"), order(NOON - 2 * HOUR, "p-2", 10_000, person="d")])
+    shop.take(
+        [make_order(NOON - HOUR, "p-1", 10_000, person="d"), make_order(NOON - 2 * HOUR, "p-2", 10_000, person="d")]
+    )
     answer = await ask(shop, "buyers", start="-3h", interval="hour")
     assert (answer["results"][0]["total"], [n for _, n in answer["results"][0]["points"]]) == (3, [0, 3, 1, 0])
     assert (answer["meta"]["exact"], answer["meta"]["error"]) == (False, 0.0081)
-    for breakdown, found in (("source", {"web": 2, "ios": 1}), ("product_id", {"p-1": 2, "p-2": 2})):
+    for breakdown, expected in (("source", {"web": 2, "ios": 1}), ("product_id", {"p-1": 2, "p-2": 2})):
         rows = (await ask(shop, "buyers", breakdown=breakdown))["results"]
-        assert {row["dimensions"][breakdown]: row["total"] for row in rows} == found
+        assert {row["dimensions"][breakdown]: row["total"] for row in rows} == expected
     assert (await ask(shop, "buyers", product_id="p-1"))["results"][0]["total"] == 2
     with pytest.raises(InvalidParameter, match="not kept"):
         await ask(shop, "buyers", interval="minute")
@@ -143,11 +147,11 @@ async def test_rows_beyond_the_limit_are_dropped(shop: Shop) -> None:
 
 async def test_persons_by_a_dimension_are_unions(shop: Shop) -> None:
     rows = (await ask(shop, "visitors", breakdown="source", start="-3h", interval="hour"))["results"]
-    found = {row["dimensions"]["source"]: (row["total"], [n for _, n in row["points"]]) for row in rows}
-    assert found == {"web": (2, [0, 1, 2, 0]), "ios": (2, [0, 1, 1, 0])}
-    both = await ask(shop, "visitors", source="web,ios")
-    assert both["results"][0]["total"] == 3
-    assert (both["meta"]["exact"], both["meta"]["error"]) == (False, 0.0081)
+    totals = {row["dimensions"]["source"]: (row["total"], [n for _, n in row["points"]]) for row in rows}
+    assert totals == {"web": (2, [0, 1, 2, 0]), "ios": (2, [0, 1, 1, 0])}
+    answer_of_both = await ask(shop, "visitors", source="web,ios")
+    assert answer_of_both["results"][0]["total"] == 3
+    assert (answer_of_both["meta"]["exact"], answer_of_both["meta"]["error"]) == (False, 0.0081)
 
 
 async def test_persons_by_country_and_device_are_unions_too(shop: Shop) -> None:
@@ -227,8 +231,8 @@ async def test_answer_tells_of_rows_beyond_the_limit(shop: Shop) -> None:
 
 
 async def test_request_with_too_many_large_questions_is_refused(shop: Shop) -> None:
-    asked = [("from", "-24h"), ("interval", "minute"), ("breakdown", "source"), ("limit", "60")]
-    queries = [parse_parameters(name, asked) for name in ("events", "page_views", "product_views")]
+    parameters = [("from", "-24h"), ("interval", "minute"), ("breakdown", "source"), ("limit", "60")]
+    queries = [parse_parameters(name, parameters) for name in ("events", "page_views", "product_views")]
     assert (await shop.engine.check("demo", queries[:1])).reads > 10
     for ask_them in (shop.engine.check, shop.engine.answer):
         with pytest.raises(InvalidParameter) as refused:
@@ -241,11 +245,11 @@ async def test_hidden_values_are_shown_as_other_or_make_the_answer_inexact(shop:
     shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {make_field("count", OTHER, "ios"): 4, "count": 4}}))
     answer = await ask(shop, "events", start="-72h", breakdown="event")
     assert ({"event": "(other)"}, 4) in [(row["dimensions"], row["total"]) for row in answer["results"]]
-    for asked in ({"event": "any"}, {"event": "any", "source": "ios"}):
-        answer = await ask(shop, "events", start="-72h", **asked)
+    for parameters in ({"event": "any"}, {"event": "any", "source": "ios"}):
+        answer = await ask(shop, "events", start="-72h", **parameters)
         assert (answer["meta"]["exact"], answer["meta"]["error"]) == (False, None)
-    for asked in ({}, {"source": "web"}, {"breakdown": "source"}, {"event": "any", "source": "web"}):
-        assert (await ask(shop, "events", start="-72h", **asked))["meta"]["exact"]
+    for parameters in ({}, {"source": "web"}, {"breakdown": "source"}, {"event": "any", "source": "web"}):
+        assert (await ask(shop, "events", start="-72h", **parameters))["meta"]["exact"]
 
 
 async def test_answer_tells_late_and_duplicate_events_of_its_period(shop: Shop) -> None:
@@ -314,9 +318,9 @@ PERIODS = st.sampled_from(
 async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happening], start: str, interval: str) -> None:
     shop = Shop(PROJECT)
     shop.take(happenings)
-    given = {"start": start, "interval": interval if start != "-61d" or interval != "hour" else "day"}
-    answer, people = await ask(shop, "events", **given), await ask(shop, "visitors", **given)
-    first, last = _ms(answer["from"]), _ms(answer["to"])
+    parameters = {"start": start, "interval": interval if start != "-61d" or interval != "hour" else "day"}
+    answer, people = await ask(shop, "events", **parameters), await ask(shop, "visitors", **parameters)
+    first, last = _parse_ms(answer["from"]), _parse_ms(answer["to"])
     inside = [h for h in happenings if first <= h.at_ms < last]
     assert answer["results"][0]["total"] == len(inside)
     assert people["results"][0]["total"] == len({h.person for h in inside})
@@ -324,7 +328,7 @@ async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happenin
     assert bool(points) == (interval != "none")
     if not points:
         return
-    starts = [_ms(time) for time, _ in points]
+    starts = [_parse_ms(time) for time, _ in points]
     for (_, number), low, high in zip(points, starts, [*starts[1:], last], strict=True):
         assert number == sum(max(low, first) <= h.at_ms < high for h in inside)
 
@@ -345,22 +349,22 @@ async def test_previous_is_a_recount_of_its_period(
     shop.clock.at_ms = now
     for metric in ("events", "visitors"):
         answer = await ask(shop, metric, start=start, interval=interval, timezone=zone, compare="previous_period")
-        first, last = _ms(answer["previous_from"]), _ms(answer["previous_to"])
+        first, last = _parse_ms(answer["previous_from"]), _parse_ms(answer["previous_to"])
         inside = [h for h in happenings if first <= h.at_ms < last]
-        found = answer["results"][0]["previous"]
-        assert found == (len(inside) if metric == "events" else len({h.person for h in inside}))
-        assert last <= _ms(answer["from"])
+        previous = answer["results"][0]["previous"]
+        assert previous == (len(inside) if metric == "events" else len({h.person for h in inside}))
+        assert last <= _parse_ms(answer["from"])
 
 
-def _ms(text: str) -> int:
+def _parse_ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 async def test_metrics_together_and_alone_agree(shop: Shop) -> None:
     questions = [
-        parse_parameters(name, given)
+        parse_parameters(name, parameters)
         for name in ("events", "page_views", "product_views", "orders", "revenue", "units")
-        for given in ([], [("source", "web")], [("bots", "include")], [("breakdown", "event")])
+        for parameters in ([], [("source", "web")], [("bots", "include")], [("breakdown", "event")])
     ]
     together = await shop.engine.answer("demo", questions)
     assert together == [(await shop.engine.answer("demo", [question]))[0] for question in questions]

@@ -13,7 +13,7 @@ from tests.unit.analytics.shop import NOON, Happening, Shop
 SHOES = {"p-1": Product("Shoe", "shoes"), "p-2": Product("Hat", "hats"), "p-9": Product("Boot", "shoes")}
 
 
-async def popular(
+async def find_popular(
     catalog: dict[str, Product] | None, by: str = "views", limit: int = 20, category: str | None = None
 ) -> Popular:
     table = Catalog(catalog)
@@ -25,40 +25,40 @@ async def popular(
 
 
 async def test_popular_products_have_their_catalog_fields() -> None:
-    found = await popular(SHOES, limit=2)
-    assert [(p.product_id, p.value, p.name, p.price) for p in found.results] == [
+    popular = await find_popular(SHOES, limit=2)
+    assert [(p.product_id, p.value, p.name, p.price) for p in popular.results] == [
         ("p-3", 4, None, None),
         ("p-2", 3, "Hat", 9.5),
     ]
-    assert (found.by, found.start) == ("views", "2026-11-21T12:00:00+01:00")
+    assert (popular.by, popular.start) == ("views", "2026-11-21T12:00:00+01:00")
 
 
 async def test_unavailable_catalog_leaves_the_names_out() -> None:
-    found = await popular(None)
-    assert [(p.product_id, p.name) for p in found.results][:2] == [("p-3", None), ("p-2", None)]
+    popular = await find_popular(None)
+    assert [(p.product_id, p.name) for p in popular.results][:2] == [("p-3", None), ("p-2", None)]
 
 
 async def test_one_category() -> None:
-    found = await popular(SHOES, category="shoes")
-    assert [p.product_id for p in found.results] == ["p-1", "p-9"]
+    popular = await find_popular(SHOES, category="shoes")
+    assert [p.product_id for p in popular.results] == ["p-1", "p-9"]
 
 
 async def test_one_category_by_persons() -> None:
-    found = await popular(SHOES, by="visitors", category="shoes")
-    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-9", 1)]
+    popular = await find_popular(SHOES, by="visitors", category="shoes")
+    assert [(p.product_id, p.value) for p in popular.results] == [("p-1", 2), ("p-9", 1)]
 
 
 async def test_products_without_a_category() -> None:
-    found = await popular(SHOES, category="(none)")
-    assert [p.product_id for p in found.results] == ["p-3"]
+    popular = await find_popular(SHOES, category="(none)")
+    assert [p.product_id for p in popular.results] == ["p-3"]
 
 
 async def test_filter_by_category_needs_the_catalog() -> None:
     with pytest.raises(Unavailable):
-        await popular(None, category="shoes")
+        await find_popular(None, category="shoes")
 
 
 async def test_by_persons() -> None:
-    found = await popular(SHOES, by="visitors")
-    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-2", 2), ("p-3", 2), ("p-9", 1)]
-    assert not found.meta.exact
+    popular = await find_popular(SHOES, by="visitors")
+    assert [(p.product_id, p.value) for p in popular.results] == [("p-1", 2), ("p-2", 2), ("p-3", 2), ("p-9", 1)]
+    assert not popular.meta.exact

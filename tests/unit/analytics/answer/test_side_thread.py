@@ -34,15 +34,15 @@ async def test_long_works_wait_for_each_other() -> None:
 
 async def test_cancelled_caller_waits_for_its_work() -> None:
     """Nobody else may use what the work changes until it has ended."""
-    beside, go_on, begun, ended = SideThread(), threading.Event(), threading.Event(), list[bool]()
+    beside, go_on, start_signal, ended = SideThread(), threading.Event(), threading.Event(), list[bool]()
 
     def work() -> None:
-        begun.set()
+        start_signal.set()
         ended.append(go_on.wait(10))
 
     working = asyncio.create_task(beside.run(LONG, work))
     await asyncio.sleep(0)  # the work is handed over
-    begun.wait(10)
+    start_signal.wait(10)
     for _ in range(2):
         working.cancel()
         await asyncio.sleep(0)

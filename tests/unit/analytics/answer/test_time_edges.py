@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.core.errors import InvalidParameter
-from tests.unit.analytics.plan.calendar_oracle import WEEK, bucket_name, first_of_bucket, local
+from tests.unit.analytics.plan.calendar_oracle import WEEK, convert_to_local, find_first_of_bucket, name_bucket
 from tests.unit.analytics.shop import PROJECT, Happening, Shop
 
 MINUTE_MS = 60_000
@@ -34,26 +34,26 @@ CASES = [(zone, edge) for zone, edges in EDGES.items() for edge in edges]
 SITES: dict[tuple[str, str], tuple[Shop, list[int]]] = {}
 
 
-def minute_of(text: str, zone: str) -> int:
+def find_minute(text: str, zone: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) // 60
 
 
-def site(zone: str, edge: str, hours_after: float = 30) -> tuple[Shop, list[int]]:
+def make_site(zone: str, edge: str, hours_after: float = 30) -> tuple[Shop, list[int]]:
     """The shop, and the minutes of its events. Its clock stands some hours after the edge."""
     if (zone, edge) not in SITES:
-        middle = minute_of(edge, zone)
+        middle = find_minute(edge, zone)
         # One minute before each quarter, and the quarter itself.
         minutes = [middle + 15 * n + at for n in range(-QUARTERS, QUARTERS) for at in (-1, 0)]
         shop = Shop(replace(PROJECT, zone=zone))
         shop.take(Happening(minute * MINUTE_MS + 59_999 * (minute % 2)) for minute in minutes)
         SITES[zone, edge] = shop, minutes
     shop, minutes = SITES[zone, edge]
-    shop.clock.at_ms = int((minute_of(edge, zone) + 60 * hours_after) * MINUTE_MS)
+    shop.clock.at_ms = int((find_minute(edge, zone) + 60 * hours_after) * MINUTE_MS)
     return shop, minutes
 
 
-async def ask(shop: Shop, **given: str) -> Any:
-    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in given.items()]
+async def ask(shop: Shop, **parameters: str) -> Any:
+    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in parameters.items()]
     answers = await shop.engine.answer("demo", [parse_parameters("events", pairs)])
     return msgspec.json.decode(msgspec.json.encode(answers[0]))
 
@@ -72,29 +72,30 @@ def check(answer: Any, minutes: list[int], interval: str, zone: str, week_start:
         return
     counts: dict[object, int] = {}
     for minute in within:
-        name = bucket_name(minute, interval, zone, week_start)
+        name = name_bucket(minute, interval, zone, week_start)
         counts[name] = counts.get(name, 0) + 1
     starts = [to_minute(text) for text, _ in result["points"]]
     assert starts[0] == start
-    names = [bucket_name(at, interval, zone, week_start) for at in starts]
+    names = [name_bucket(at, interval, zone, week_start) for at in starts]
     assert [number for _, number in result["points"]] == [counts.pop(name, 0) for name in names]
     assert not counts, "every event is in a point"
-    assert all(first_of_bucket(at, interval, zone, week_start) == at for at in starts)
+    assert all(find_first_of_bucket(at, interval, zone, week_start) == at for at in starts)
     assert all(
-        f"{local(at, zone):%Y-%m-%dT%H:%M}" == text[:16] for at, (text, _) in zip(starts, result["points"], strict=True)
+        f"{convert_to_local(at, zone):%Y-%m-%dT%H:%M}" == text[:16]
+        for at, (text, _) in zip(starts, result["points"], strict=True)
     )
 
 
 @pytest.mark.parametrize("interval", ["none", "hour", "day", "week", "month"])
 @pytest.mark.parametrize(("zone", "edge"), CASES)
 async def test_around_an_edge_every_point_is_a_recount(zone: str, edge: str, interval: str) -> None:
-    shop, minutes = site(zone, edge)
+    shop, minutes = make_site(zone, edge)
     for start in ("-3d", "-47h", "-90m"):
         check(await ask(shop, start=start, interval=interval), minutes, interval, zone)
-    shop, minutes = site(zone, edge, hours_after=24 * 50)  # hours alone are kept
+    shop, minutes = make_site(zone, edge, hours_after=24 * 50)  # hours alone are kept
     answer = await ask(shop, start="-54d", end="-46d", interval=interval)
     check(answer, minutes, interval, zone)
-    shop, minutes = site(zone, edge, hours_after=24 * 100)  # days alone
+    shop, minutes = make_site(zone, edge, hours_after=24 * 100)  # days alone
     if interval != "hour":
         check(await ask(shop, start="-104d", end="-96d", interval=interval), minutes, interval, zone)
 
@@ -102,14 +103,14 @@ async def test_around_an_edge_every_point_is_a_recount(zone: str, edge: str, int
 @pytest.mark.parametrize("week_start", WEEK)
 @pytest.mark.parametrize(("zone", "edge"), [(zone, edges[0]) for zone, edges in EDGES.items()])
 async def test_a_week_may_start_on_any_day(zone: str, edge: str, week_start: str) -> None:
-    shop, minutes = site(zone, edge)
+    shop, minutes = make_site(zone, edge)
     check(await ask(shop, start="-2w", interval="week", week_start=week_start), minutes, "week", zone, week_start)
 
 
 @pytest.mark.parametrize("zone", ["UTC", *EDGES])
 @pytest.mark.parametrize(("home", "edge"), CASES)
 async def test_another_zone_is_exact_while_minutes_are_kept(home: str, edge: str, zone: str) -> None:
-    shop, minutes = site(home, edge, hours_after=20)
+    shop, minutes = make_site(home, edge, hours_after=20)
     for interval in ("hour", "day"):
         check(await ask(shop, start="-22h", interval=interval, timezone=zone), minutes, interval, zone)
 
@@ -121,28 +122,28 @@ async def test_later_another_zone_is_exact_if_its_buckets_begin_with_hours_of_ho
     home: str, edge: str, zone: str, interval: str
 ) -> None:
     """Otherwise the answer is refused, and says which zone can be asked in."""
-    shop, minutes = site(home, edge, hours_after=24 * 20)
+    shop, minutes = make_site(home, edge, hours_after=24 * 20)
     now = shop.clock.at_ms // MINUTE_MS
     start, end = now - 23 * 1_440, now - 18 * 1_440
-    first = first_of_bucket(start, interval, zone, "monday")
+    first = find_first_of_bucket(start, interval, zone, "monday")
     quarters = range(start - start % 15 + 15, end, 15)  # every offset is a multiple of a quarter of an hour
-    names = [bucket_name(minute - at, interval, zone, "monday") for minute in quarters for at in (1, 0)]
+    names = [name_bucket(minute - at, interval, zone, "monday") for minute in quarters for at in (1, 0)]
     begins = [first, *(at for at, last, name in zip(quarters, names[::2], names[1::2], strict=True) if last != name)]
-    fits = all(first_of_bucket(at, "hour", home, "monday") == at for at in begins)
-    asked = {"start": f"-{23}d", "end": "-18d", "interval": interval, "timezone": zone}
+    fits = all(find_first_of_bucket(at, "hour", home, "monday") == at for at in begins)
+    parameters = {"start": f"-{23}d", "end": "-18d", "interval": interval, "timezone": zone}
     if fits:
-        check(await ask(shop, **asked), minutes, interval, zone)
+        check(await ask(shop, **parameters), minutes, interval, zone)
     else:
         with pytest.raises(InvalidParameter) as refused:
-            await ask(shop, **asked)
+            await ask(shop, **parameters)
         assert (refused.value.field, refused.value.allowed) == ("timezone", [home])
 
 
 @pytest.mark.parametrize("compare", ["previous_period", "previous_year"])
 @pytest.mark.parametrize(("zone", "edge"), CASES)
 async def test_a_comparison_counts_the_period_that_it_names(zone: str, edge: str, compare: str) -> None:
-    shop, minutes = site(zone, edge)
-    day = f"{local(minute_of(edge, zone), zone):%Y-%m-%d}"
+    shop, minutes = make_site(zone, edge)
+    day = f"{convert_to_local(find_minute(edge, zone), zone):%Y-%m-%d}"
     for start, end in ((day, "now"), ("-3h", "now"), (day, f"{day}T05:00"), ("-30h", "-2h")):
         answer = await ask(shop, start=start, end=end, compare=compare)
         check(answer, minutes, "none", zone)

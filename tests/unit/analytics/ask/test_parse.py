@@ -17,11 +17,11 @@ def test_the_default_period_is_the_last_day() -> None:
 
 
 def test_all_parameters_are_read() -> None:
-    given = {
+    parameters = {
         "from": "-2d", "to": "now", "interval": "hour", "timezone": "Europe/Berlin", "week_start": "sunday",
         "breakdown": "source,event", "limit": "7", "compare": "previous_year", "bots": "include", "source": "web,ios",
     }  # fmt: skip
-    assert parse_parameters("events", given.items()) == Query(
+    assert parse_parameters("events", parameters.items()) == Query(
         "events",
         TimeExpression(Anchor.NOW, -48 * HOUR),
         interval="hour",
@@ -72,7 +72,7 @@ def test_an_invalid_time_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "given", "field"),
+    ("metric", "parameters", "field"),
     [
         ("events", [("frm", "-1h")], "frm"),
         ("events", [("page", "/a")], "page"),
@@ -100,9 +100,9 @@ def test_an_invalid_time_is_refused(text: str) -> None:
         ("events", [("limit", "5"), ("limit", "5")], "limit"),
     ],
 )
-def test_every_wrong_parameter_is_named(metric: str, given: list[tuple[str, str]], field: str) -> None:
+def test_every_wrong_parameter_is_named(metric: str, parameters: list[tuple[str, str]], field: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
-        parse_parameters(metric, given)
+        parse_parameters(metric, parameters)
     assert refused.value.field == field
 
 
@@ -113,7 +113,7 @@ def test_an_unknown_metric_is_not_found_and_the_nearest_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("question", "field"),
     [
         ([], None),
         ({}, "metric"),
@@ -131,9 +131,9 @@ def test_an_unknown_metric_is_not_found_and_the_nearest_is_named() -> None:
         ({"metric": "orders", "timezone": {}}, "timezone"),
     ],
 )
-def test_every_wrong_field_is_named(given: object, field: str | None) -> None:
+def test_every_wrong_field_is_named(question: object, field: str | None) -> None:
     with pytest.raises(InvalidParameter) as refused:
-        parse_object(given)
+        parse_object(question)
     assert refused.value.field == field
 
 
@@ -143,11 +143,11 @@ VALUE = st.text(st.characters(codec="utf-8", exclude_characters="\\"), min_size=
 @given(st.lists(VALUE, min_size=1, max_size=4, unique=True))
 def test_every_value_can_be_asked_for_in_one_parameter_or_in_several(values: list[str]) -> None:
     """A backslash is escaped by nothing: a value that ends in one takes a parameter of its own."""
-    wanted = (("event", tuple(sorted(values))),)
+    filters = (("event", tuple(sorted(values))),)
     text = ",".join(value.replace(",", "\\,") for value in values)
-    assert parse_parameters("events", [("event", text)]).filters == wanted
+    assert parse_parameters("events", [("event", text)]).filters == filters
     if len(values) > 1:
-        assert parse_parameters("events", [("event", value) for value in values]).filters == wanted
+        assert parse_parameters("events", [("event", value) for value in values]).filters == filters
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,10 @@ def test_live_metrics_share_the_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [[], [("metrics", "")], [("metrics", "events,events")], [("metrics", "events")] * 2, [("metrics", "x")]]
+    "parameters",
+    [[], [("metrics", "")], [("metrics", "events,events")], [("metrics", "events")] * 2, [("metrics", "x")]],
 )
-def test_live_needs_different_metrics(given: list[tuple[str, str]]) -> None:
+def test_live_needs_different_metrics(parameters: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidParameter) as refused:
-        parse_live(given)
+        parse_live(parameters)
     assert refused.value.field == "metrics"

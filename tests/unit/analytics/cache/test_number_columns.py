@@ -22,7 +22,7 @@ def tile(number: int) -> Tile:
     return BucketKind.MINUTE, number
 
 
-def texts(fields: dict[bytes, int]) -> tuple[list[bytes], list[bytes]]:
+def list_columns(fields: dict[bytes, int]) -> tuple[list[bytes], list[bytes]]:
     return list(fields), [b"%d" % n for n in fields.values()]
 
 
@@ -32,10 +32,10 @@ def test_columns_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[b
     columns, plain = NumberColumns(), dict[int, dict[bytes, int]]()
     for act, number, fields in steps:
         if act == "put":
-            columns.put_bucket(tile(number), *texts(fields))
+            columns.put_bucket(tile(number), *list_columns(fields))
             plain[number] = dict(fields)
         elif act == "change" and number in plain:
-            columns.change_bucket(tile(number), *texts(fields))
+            columns.change_bucket(tile(number), *list_columns(fields))
             plain[number] |= fields
         elif act == "drop":
             columns.drop_bucket(tile(number))

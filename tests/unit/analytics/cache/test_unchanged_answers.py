@@ -36,12 +36,12 @@ class Store:
         self.now = Snapshot(
             "g1", {}, {PLACE: LedgerRow(7, 6, 0, "", 0, 0)}, {}, False, ProjectSettings("demo", "UTC", "USD"), ()
         )
-        self.asked: list[Sequence[Read]] = []
+        self.requests: list[Sequence[Read]] = []
         self.answers: dict[Read, Any] = {}
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        self.asked.append(tuple(reads))
-        return replace(self.now, answers=tuple(self.answers.get(read, len(self.asked)) for read in reads))
+        self.requests.append(tuple(reads))
+        return replace(self.now, answers=tuple(self.answers.get(read, len(self.requests)) for read in reads))
 
     async def follow_notifications(self) -> Any:
         yield ChangeNotification(0, None)
@@ -53,7 +53,7 @@ async def test_unchanged_ledger_answers_from_the_cache() -> None:
     assert (await cache.ask("demo", [VIEWS])).answers == (1,)
     assert (await cache.ask("demo", [ORDERS, VIEWS])).answers == (2, 2)
     assert (await cache.ask("demo", [VIEWS, ORDERS])).answers == (2, 2)
-    assert store.asked == [(VIEWS,), (ORDERS, VIEWS), ()]
+    assert store.requests == [(VIEWS,), (ORDERS, VIEWS), ()]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_changed_ledger_is_read_again(change: dict[str, Any]) -> None:
     await cache.ask("demo", [VIEWS])
     store.now = replace(store.now, **change)
     assert (await cache.ask("demo", [VIEWS])).answers == (3,)
-    assert store.asked == [(VIEWS,), (), (VIEWS,)]
+    assert store.requests == [(VIEWS,), (), (VIEWS,)]
 
 
 async def test_partially_applied_shard_is_not_cached() -> None:
@@ -90,9 +90,9 @@ async def test_large_buckets_are_not_cached_but_their_log_positions_are() -> Non
     cache = UnchangedAnswers(store)
     for _ in range(2):
         assert (await cache.ask("demo", [WHOLE])).answers == ([BucketContent(fields, "7-0")],)
-    assert store.asked == [(WHOLE,), (WHOLE,)]
+    assert store.requests == [(WHOLE,), (WHOLE,)]
     assert (await cache.ask("demo", [SINCE])).answers == (BucketContent([], "7-0"),)
-    assert store.asked.pop() == ()
+    assert store.requests.pop() == ()
 
 
 async def test_small_buckets_are_cached() -> None:
@@ -101,7 +101,7 @@ async def test_small_buckets_are_cached() -> None:
     cache = UnchangedAnswers(store)
     for _ in range(2):
         assert (await cache.ask("demo", [WHOLE])).answers == ([BucketContent([b"views", b"1"])],)
-    assert store.asked == [(WHOLE,), ()]
+    assert store.requests == [(WHOLE,), ()]
 
 
 async def test_cached_answers_come_with_current_stops_and_settings() -> None:
@@ -122,7 +122,7 @@ async def test_change_notification_saves_the_comparison_of_ledgers(projects: set
     await cache.ask("demo", [VIEWS])
     cache.touch({"another"})
     await cache.ask("demo", [VIEWS])
-    assert store.asked == [(VIEWS,), (VIEWS,), ()]
+    assert store.requests == [(VIEWS,), (VIEWS,), ()]
 
 
 async def test_cache_is_bounded_by_projects_and_answers() -> None:
@@ -130,10 +130,10 @@ async def test_cache_is_bounded_by_projects_and_answers() -> None:
     cache = UnchangedAnswers(store, projects_max=2, answers_max=1)
     for project in ("a", "b", "c", "c", "a"):
         await cache.ask(project, [VIEWS])
-    assert store.asked == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
+    assert store.requests == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
     for _ in range(2):
         await cache.ask("a", [VIEWS, ORDERS])
-    assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
+    assert store.requests[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
 
 
 async def test_cache_is_bounded_by_numbers() -> None:
@@ -144,5 +144,5 @@ async def test_cache_is_bounded_by_numbers() -> None:
     for project in ("a", "b", "c", "a"):
         await cache.ask(project, [minutes])
         assert cache.size <= 5_000
-    assert store.asked == [(minutes,), (minutes,), (minutes,), (minutes,)]  # the third has pushed out the first
+    assert store.requests == [(minutes,), (minutes,), (minutes,), (minutes,)]  # the third has pushed out the first
     assert (await UnchangedAnswers(store, numbers_max=500).ask("a", [minutes])).answers == (store.answers[minutes],)

@@ -27,7 +27,7 @@ from rtaplatform.core.rollups import EVENTS, make_field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, ReadBuckets, ReadPersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing, keys_at
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at, make_engine_without_caches
 
 PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"),
@@ -79,25 +79,25 @@ async def answers_of(engine: Engine) -> list[Answer]:
 
 async def read_anew(shop: Shop, catalog: Catalog) -> list[Answer]:
     """The answers of an engine without caches."""
-    return await answers_of(keeping_nothing(shop, catalog))
+    return await answers_of(make_engine_without_caches(shop, catalog))
 
 
 def overflow(shop: Shop, rollup: str, hidden: dict[str, int], at_ms: int = NOON) -> None:
     """Fill a rollup's buckets to the cap; `hidden` then goes to the field for the rest."""
     names = {EVENTS.name: ("count", "x", "web", "XX"), PRODUCTS_ROLLUP.name: ("views",)}[rollup]
-    full = Delta(moves=[shop.next_move()])
+    full = Delta(moves=[shop.make_next_move()])
     fields = {make_field(*names, f"x-{n}"): 1 for n in range(SEATS)}
     fields |= {names[0]: len(fields)}
-    for key in keys_at(shop.project, rollup, at_ms):
+    for key in list_keys_at(shop.project, rollup, at_ms):
         full.cells[key] = dict(fields)
     assert isinstance(shop.store.apply(0, "g1", full), Applied)
-    rest = Delta(moves=[shop.next_move()])
-    for key in keys_at(shop.project, rollup, at_ms):
-        rest.cells[key] = dict(hidden)
-    assert isinstance(shop.store.apply(0, "g1", rest), Applied)
+    hidden_delta = Delta(moves=[shop.make_next_move()])
+    for key in list_keys_at(shop.project, rollup, at_ms):
+        hidden_delta.cells[key] = dict(hidden)
+    assert isinstance(shop.store.apply(0, "g1", hidden_delta), Applied)
 
 
-def shown(answer: Answer) -> tuple[Any, ...]:
+def select_what_shows(answer: Answer) -> tuple[Any, ...]:
     return answer.results, answer.meta.exact, answer.start, answer.end
 
 
@@ -115,8 +115,8 @@ def test_caching_engine_answers_like_a_new_one(steps: list[tuple[list[Happening]
                 shop.engine.touch(frozenset({"demo"}))
             if changes:
                 catalog.table.put("p-9", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
-            kept, new = await answers_of(shop.engine), await read_anew(shop, catalog)
-            assert list(map(shown, kept)) == list(map(shown, new))
+            cached_answers, new = await answers_of(shop.engine), await read_anew(shop, catalog)
+            assert list(map(select_what_shows, cached_answers)) == list(map(select_what_shows, new))
 
     asyncio.run(run())
 
@@ -140,18 +140,18 @@ async def test_caches_are_dropped_when_store_goes_back_or_generation_changes() -
         for product, person in (("p-1", "a"), ("p-1", "a"), ("p-2", "a"), ("p-2", "b"))
     ]
     shop.take([Happening(NOON, country="FR"), *others])
-    kept = await answers_of(shop.engine)
-    assert list(map(shown, kept)) == list(map(shown, await read_anew(shop, catalog)))
-    assert kept[0].results[0].dimensions["country"] == "FR"
+    cached_answers = await answers_of(shop.engine)
+    assert list(map(select_what_shows, cached_answers)) == list(map(select_what_shows, await read_anew(shop, catalog)))
+    assert cached_answers[0].results[0].dimensions["country"] == "FR"
 
 
 async def test_only_changed_buckets_are_read_again() -> None:
     shop, whole = Shop(), list[int]()
     read = shop.store.read
 
-    async def counted(project: str, asked: Any) -> Snapshot:
-        whole.append(sum(len(each.starts) for each in asked if isinstance(each, ReadBuckets)))
-        return await read(project, asked)
+    async def counted(project: str, reads: Any) -> Snapshot:
+        whole.append(sum(len(request.starts) for request in reads if isinstance(request, ReadBuckets)))
+        return await read(project, reads)
 
     async def countries() -> int:
         whole.clear()
@@ -174,9 +174,9 @@ async def test_persons_of_products_are_recounted_in_changed_hours_only() -> None
     shop, counted = Shop(), list[int]()
     read = shop.store.read
 
-    async def noted(project: str, asked: Any) -> Snapshot:
-        counted.append(sum(len(each.starts) for each in asked if isinstance(each, ReadPersonCounts)))
-        return await read(project, asked)
+    async def noted(project: str, reads: Any) -> Snapshot:
+        counted.append(sum(len(request.starts) for request in reads if isinstance(request, ReadPersonCounts)))
+        return await read(project, reads)
 
     async def most() -> tuple[str, int]:
         counted.clear()
@@ -221,18 +221,18 @@ async def test_hidden_values_show_in_cached_answers_as_in_new_ones(hidden: dict[
     """Questions with the same sums may differ in whether they show events without a field."""
     shop = Shop(caps=FEW)
     overflow(shop, EVENTS.name, hidden)
-    asked = [
+    questions = [
         {"metric": metric, "from": "-2h", "bots": bots, "breakdown": ["country"], **filters}
         for metric in ("events", "page_views", "revenue")
         for bots in ("exclude", "include")
         for filters in ({}, {"filters": {"event": ["Order Completed"]}}, {"filters": {"country": ["DE"]}})
         if metric != "page_views" or not filters.get("filters", {}).get("event")
     ]
-    for question in reversed(asked) if is_turned else asked:
+    for question in reversed(questions) if is_turned else questions:
         query = parse_object(question)
-        kept = (await shop.engine.answer("demo", [query]))[0]
-        plain = (await keeping_nothing(shop).answer("demo", [query]))[0]
-        assert shown(kept) == shown(plain), question
+        cached_answer = (await shop.engine.answer("demo", [query]))[0]
+        plain = (await make_engine_without_caches(shop).answer("demo", [query]))[0]
+        assert select_what_shows(cached_answer) == select_what_shows(plain), question
 
 
 @pytest.mark.parametrize("metric", ["events", "product_views"])
@@ -241,12 +241,12 @@ async def test_window_that_changes_at_each_read_is_answered(metric: str) -> None
     shop, chance, count = Shop(), random.Random(7), 0
     read = shop.store.read
 
-    async def moving(project: str, asked: Any) -> Snapshot:
+    async def moving(project: str, reads: Any) -> Snapshot:
         nonlocal count
         hours = chance.sample(range(23), 4)
         shop.take(Happening(NOON - hour * 3_600_000, "Product Viewed", product="p-1") for hour in hours)
         count += len(hours)
-        return await read(project, asked)
+        return await read(project, reads)
 
     shop.store.read = moving  # type: ignore[method-assign]
     for _ in range(30):
@@ -263,31 +263,33 @@ async def test_reads_of_a_partially_applied_shard_are_not_cached() -> None:
     sound, offset = deepcopy(shop.store.shards[0]), shop.offset
     shop.take([Happening(NOON, country="FR")])
     totals = shop.store.shards[0].totals
-    for key in keys_at(shop.project, EVENTS.name, NOON):
+    for key in list_keys_at(shop.project, EVENTS.name, NOON):
         del totals.cells[key][make_field("count", "$page", "web", "FR", "phone")]
     totals.inflight = "half of a batch"
     await answers_of(shop.engine)
     shop.store.shards[0], shop.offset = sound, offset
     shop.take([Happening(NOON, country="FR")])
-    assert list(map(shown, await answers_of(shop.engine))) == list(map(shown, await read_anew(shop, catalog)))
+    assert list(map(select_what_shows, await answers_of(shop.engine))) == list(
+        map(select_what_shows, await read_anew(shop, catalog))
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])
 async def test_one_window_serves_every_limit(limit: int) -> None:
     shop = Shop()
     shop.take(Happening(NOON, country=country) for country in ("DE", "DE", "DE", "FR", "FR", ""))
-    for asked in (10, limit):
-        question = parse_object({"metric": "events", "from": "-1h", "breakdown": ["country"], "limit": asked})
+    for number in (10, limit):
+        question = parse_object({"metric": "events", "from": "-1h", "breakdown": ["country"], "limit": number})
         results = (await shop.engine.answer("demo", [question]))[0].results
-        assert [result.total for result in results] == [3, 2, 1][:asked]
+        assert [result.total for result in results] == [3, 2, 1][:number]
 
 
 def test_windows_with_two_fixed_ends_are_few_and_are_evicted_first() -> None:
     windows = WindowCaches(windows_max=6, fixed=3)
 
-    def find(**given: Any) -> WindowCache:
-        asked = {"metric": "events", "breakdown": ["country"], **given}
-        window = windows.find(make_plan(parse_object(asked), PROJECT, NOON))
+    def find(**fields: Any) -> WindowCache:
+        question = {"metric": "events", "breakdown": ["country"], **fields}
+        window = windows.find(make_plan(parse_object(question), PROJECT, NOON))
         assert window is not None
         return window
 
@@ -320,11 +322,11 @@ async def test_large_changing_window_is_read_in_portions(metric: str, monkeypatc
     shop, chance, count, largest = Shop(), random.Random(7), 0, 0
     read = shop.store.read
 
-    async def noted(project: str, asked: Any) -> Snapshot:
+    async def noted(project: str, reads: Any) -> Snapshot:
         nonlocal largest
-        snapshot = await read(project, asked)
+        snapshot = await read(project, reads)
         listings = [
-            answer for each, answer in zip(asked, snapshot.answers, strict=True) if isinstance(each, ReadBuckets)
+            answer for request, answer in zip(reads, snapshot.answers, strict=True) if isinstance(request, ReadBuckets)
         ]
         largest = max(largest, sum(len(listed.fields) // 2 for answer in listings for listed in answer))
         if is_busy:  # something comes between two readings

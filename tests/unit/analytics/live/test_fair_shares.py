@@ -66,26 +66,26 @@ def test_a_place_with_weight_counts_as_several() -> None:
 def test_no_project_holds_more_while_another_was_refused(steps: list[tuple[str, str, int, bool]]) -> None:
     """The law: the house is never over-full, and who is refused would have had more than the others."""
     shares: FairShares[int] = FairShares(12)
-    held: dict[int, tuple[ShareHolder, int]] = {}
+    holders: dict[int, tuple[ShareHolder, int]] = {}
     for number, (project, key, weight, is_leaving) in enumerate(steps):
         holder = ShareHolder(project, key)
-        if is_leaving and held:
-            place = next(iter(held))
+        if is_leaving and holders:
+            place = next(iter(holders))
             shares.leave(place)
-            del held[place]
+            del holders[place]
             continue
         taken = shares.take(holder, number, weight)
         for place in taken.given_up:
-            del held[place]
+            del holders[place]
         of: Counter[str] = Counter()
-        for other, heavy in held.values():
+        for other, heavy in holders.values():
             of[other.project] += heavy
         if taken.is_held:
-            held[number] = holder, weight
+            holders[number] = holder, weight
         else:
             assert max(of.values()) <= of[project] + weight
-        assert sum(heavy for _, heavy in held.values()) <= 12
-    assert len(shares) == len(held)
+        assert sum(heavy for _, heavy in holders.values()) <= 12
+    assert len(shares) == len(holders)
 
 
 # The hub -------------------------------------------------------------------------------------------------------------
@@ -182,21 +182,21 @@ async def test_a_cheap_query_does_not_wait_behind_another_project() -> None:
 async def test_a_slot_rests_for_as_long_as_it_worked() -> None:
     turns = ComputeBudget(at_once=1)
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    started_at = loop.time()
     for _ in range(3):
         async with turns.turn("demo"):
             await asyncio.sleep(0.02)
-    assert loop.time() - begun >= 0.1  # three times 20 ms of work, and two of rest
+    assert loop.time() - started_at >= 0.1  # three times 20 ms of work, and two of rest
 
 
 async def test_a_cancelled_waiter_passes_its_turn_on() -> None:
     turns = ComputeBudget(at_once=1)
     async with turns.turn("demo"):
-        gone = [asyncio.create_task(turns._enter("demo")) for _ in range(5)]
+        waiters = [asyncio.create_task(turns._enter("demo")) for _ in range(5)]
         await asyncio.sleep(0)
-        for task in gone:
+        for task in waiters:
             task.cancel()
-        await asyncio.gather(*gone, return_exceptions=True)
+        await asyncio.gather(*waiters, return_exceptions=True)
     async with asyncio.timeout(5), turns.turn("demo"):
         pass
 

@@ -29,8 +29,8 @@ MOVING = (
 )
 
 
-def as_json(found: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(found))
+def as_json(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def merge(old: list[Any], updates: list[Any]) -> list[Any]:
@@ -66,7 +66,7 @@ async def test_snapshot_plus_updates_is_the_fresh_answer(
     shop = Shop()
     sent = await shop.engine.reply("demo", question)
     live_query = LiveQuery(lambda: shop.engine.reply("demo", question), interval_s=1, name="law")
-    seen = as_json(sent.answers)
+    merged_answers = as_json(sent.answers)
     for number, (batch, step) in enumerate(zip(batches, steps, strict=False)):
         if number == rebuilt_at:
             shop.store.begin(0, expected="g1", generation="g2", topics={"rta.events.web": PLACE.topic_id}, starts={})
@@ -76,13 +76,13 @@ async def test_snapshot_plus_updates_is_the_fresh_answer(
         fresh = await shop.engine.reply("demo", question)
         if is_away[number]:
             continue
-        updates = live_query.merge_updates_since(version_of(sent), version_of(fresh))
-        seen = as_json(fresh.answers) if updates is None else merge(seen, as_json(updates))
-        assert seen == as_json(fresh.answers)
+        updates = live_query.merge_updates_since(make_version(sent), make_version(fresh))
+        merged_answers = as_json(fresh.answers) if updates is None else merge(merged_answers, as_json(updates))
+        assert merged_answers == as_json(fresh.answers)
         sent = fresh
 
 
-def version_of(reply: Reply) -> AnswerVersion:
+def make_version(reply: Reply) -> AnswerVersion:
     return AnswerVersion("", reply.generation, reply.answers, 0)
 
 
@@ -92,9 +92,9 @@ async def test_an_update_holds_only_what_changed() -> None:
     shop.take([Happening(NOON - HOUR), Happening(NOON - HOUR, source="ios")])
     before = (await shop.engine.reply("demo", question)).answers
     shop.take([Happening(NOON - 2 * HOUR)])
-    found = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
-    assert found is not None
-    (only,) = as_json(found)
+    changes = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    assert changes is not None
+    (only,) = as_json(changes)
     assert (only["metric"], only["removed"]) == ("events", [])
     assert only["results"] == [
         {"dimensions": {"source": "web"}, "total": 2, "previous": None, "points": [["2026-11-22T10:00:00+01:00", 1]]}
@@ -107,9 +107,9 @@ async def test_a_row_that_falls_out_is_removed() -> None:
     shop.take([Happening(NOON - HOUR)])
     before = (await shop.engine.reply("demo", question)).answers
     shop.take([Happening(NOON - HOUR, source="ios")] * 2)
-    found = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
-    assert found is not None
-    assert found[0].removed == [{"source": "web"}]
+    changes = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    assert changes is not None
+    assert changes[0].removed == [{"source": "web"}]
 
 
 async def test_a_moved_window_is_an_update_of_its_new_points() -> None:
@@ -150,7 +150,7 @@ class Counted:
         self._shop.engine.touch(projects)
 
 
-def hub_of(shop: Shop, interval_ms: int = 20, connections_max: int = 10) -> tuple[LiveHub, Counted]:
+def make_hub(shop: Shop, interval_ms: int = 20, connections_max: int = 10) -> tuple[LiveHub, Counted]:
     engine = Counted(shop)
     hub = LiveHub(engine, shop.store, interval_ms=interval_ms, connections_max=connections_max)  # type: ignore[arg-type]  # counts
     return hub, engine
@@ -159,34 +159,34 @@ def hub_of(shop: Shop, interval_ms: int = 20, connections_max: int = 10) -> tupl
 EVENTS = parse_live([("metrics", "events")])
 
 
-def total(answers: list[Answer]) -> Any:
+def read_total(answers: list[Answer]) -> Any:
     return answers[0].results[0].total
 
 
-async def wait_for(channel: LiveQuery, wanted: int) -> None:
+async def wait_for(channel: LiveQuery, expected: int) -> None:
     async with asyncio.timeout(5):
-        while total(channel.latest.answers) != wanted:
+        while read_total(channel.latest.answers) != expected:
             await wait_for_news(channel)
 
 
 async def test_an_event_is_pushed_at_once() -> None:
     shop = Shop()
-    hub, _ = hub_of(shop)
+    hub, _ = make_hub(shop)
     running = asyncio.create_task(hub.run())
     async with hub.listen("demo", EVENTS) as (channel, first):
-        assert total(first.answers) == 0
+        assert read_total(first.answers) == 0
         await asyncio.sleep(0.05)
         shop.take([Happening(NOON)])
-        begun = asyncio.get_running_loop().time()
+        started_at = asyncio.get_running_loop().time()
         await wait_for(channel, 1)
-        assert asyncio.get_running_loop().time() - begun < 0.3
+        assert asyncio.get_running_loop().time() - started_at < 0.3
         assert channel.merge_updates_since(first)
     running.cancel()
 
 
 async def test_many_listeners_cost_one_computation() -> None:
     shop = Shop()
-    hub, engine = hub_of(shop)
+    hub, engine = make_hub(shop)
     running = asyncio.create_task(hub.run())
 
     async def listen() -> None:
@@ -206,7 +206,7 @@ async def test_many_listeners_cost_one_computation() -> None:
 
 async def test_updates_are_at_least_an_interval_apart_and_the_latest_wins() -> None:
     shop = Shop()
-    hub, engine = hub_of(shop, interval_ms=100)
+    hub, engine = make_hub(shop, interval_ms=100)
     running = asyncio.create_task(hub.run())
     async with hub.listen("demo", EVENTS) as (channel, _):
         for _ in range(50):
@@ -219,7 +219,7 @@ async def test_updates_are_at_least_an_interval_apart_and_the_latest_wins() -> N
 
 async def test_a_quiet_site_gets_no_update_for_freshness_alone() -> None:
     shop = Shop()
-    hub, _ = hub_of(shop)
+    hub, _ = make_hub(shop)
     running = asyncio.create_task(hub.run())
     async with hub.listen("demo", EVENTS) as (channel, first):
         # The first sample makes the answer complete, which is news; the others only move `as_of`.
@@ -236,21 +236,21 @@ async def test_a_quiet_site_gets_no_update_for_freshness_alone() -> None:
 
 async def test_a_reconnect_within_the_history_gets_the_changes_since() -> None:
     shop = Shop()
-    hub, _ = hub_of(shop)
+    hub, _ = make_hub(shop)
     async with hub.listen("demo", EVENTS) as (_, first):
         pass
     shop.take([Happening(NOON)])
     async with hub.listen("demo", EVENTS) as (channel, latest):
         assert channel.find(first.id) is first
-        found = channel.merge_updates_since(first)
-        assert found
-        assert total(latest.answers) == 1
+        changes = channel.merge_updates_since(first)
+        assert changes
+        assert read_total(latest.answers) == 1
         assert channel.find("another") is None
 
 
 async def test_a_new_generation_or_a_rewind_needs_a_snapshot() -> None:
     shop = Shop()
-    hub, _ = hub_of(shop)
+    hub, _ = make_hub(shop)
     running = asyncio.create_task(hub.run())
     async with hub.listen("demo", EVENTS) as (channel, first):
         shop.store.begin(0, expected="g1", generation="g2", topics={}, starts={})
@@ -261,7 +261,7 @@ async def test_a_new_generation_or_a_rewind_needs_a_snapshot() -> None:
 
 async def test_listeners_learn_of_an_outage_and_its_end() -> None:
     shop = Shop()
-    hub, _ = hub_of(shop)
+    hub, _ = make_hub(shop)
     async with hub.listen("demo", EVENTS) as (channel, _):
         shop.store.is_away = True
         channel.touch()
@@ -275,7 +275,7 @@ async def test_listeners_learn_of_an_outage_and_its_end() -> None:
 
 
 async def test_a_wrong_query_is_refused_before_the_stream_begins() -> None:
-    hub, _ = hub_of(Shop(), connections_max=1)
+    hub, _ = make_hub(Shop(), connections_max=1)
     with pytest.raises(InvalidParameter):
         async with hub.listen("demo", parse_live([("metrics", "events"), ("from", "now")])):
             pass
@@ -287,7 +287,7 @@ async def test_a_wrong_query_is_refused_before_the_stream_begins() -> None:
 
 
 async def test_a_query_without_listeners_is_not_computed() -> None:
-    hub, engine = hub_of(Shop())
+    hub, engine = make_hub(Shop())
     async with hub.listen("demo", EVENTS) as (channel, _):
         pass
     calls = engine.calls
@@ -298,7 +298,7 @@ async def test_a_query_without_listeners_is_not_computed() -> None:
 
 async def test_a_bug_ends_the_streams_instead_of_showing_old_numbers() -> None:
     shop = Shop()
-    hub, engine = hub_of(shop)
+    hub, engine = make_hub(shop)
     async with hub.listen("demo", EVENTS) as (channel, _):
         engine.reply = None  # type: ignore[assignment,method-assign]  # a bug
         channel.touch()

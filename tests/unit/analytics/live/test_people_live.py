@@ -12,7 +12,7 @@ from rtaplatform.analytics.live.hub import LiveHub
 from tests.unit.analytics.live.test_hub import as_json, merge
 from tests.unit.analytics.live_news import wait_for_news
 from tests.unit.analytics.people_shop import OF_SESSIONS, PeopleShop
-from tests.unit.analytics.people_worlds import DAY, HOUR, MINUTE, NOON, berlin
+from tests.unit.analytics.people_worlds import DAY, HOUR, MINUTE, NOON, make_berlin
 from tests.unit.process.people.people_site import Seen
 
 BY_SOURCE = parse_live([("metrics", ",".join(OF_SESSIONS)), ("from", "-3h"), ("country", "DE")])
@@ -21,16 +21,16 @@ OF_THE_DAY = parse_live([("metrics", "active_users,weekly_active_users,stickines
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_snapshot_plus_updates_is_the_fresh_answer(seed: int) -> None:
-    rng, shop = Random(seed), berlin()
+    rng, shop = Random(seed), make_berlin()
     last = (await shop.engine.reply("demo", BY_SOURCE)).answers
-    seen = as_json(last)
+    merged_answers = as_json(last)
     for _ in range(12):
         shop.visit(*(_visit(rng) for _ in range(rng.choice([1, 4]))))
         answers = (await shop.engine.reply("demo", BY_SOURCE)).answers
         updates = find_answer_changes(last, answers)
         assert updates is not None
-        seen, last = merge(seen, as_json(updates)), answers
-        assert seen == as_json(answers)
+        merged_answers, last = merge(merged_answers, as_json(updates)), answers
+        assert merged_answers == as_json(answers)
 
 
 def _visit(rng: Random) -> Seen:
@@ -42,25 +42,25 @@ def _visit(rng: Random) -> Seen:
 
 
 async def test_a_number_that_falls_as_time_passes_is_pushed() -> None:
-    shop = berlin()
+    shop = make_berlin()
     shop.visit(Seen(NOON - HOUR, "u"))
     hub = LiveHub(shop.engine, shop.reader, interval_ms=10)
     async with hub.listen("demo", OF_THE_DAY) as (live_query, version):
-        assert _totals(version.answers) == [1, 1, 1, 1, 1]
+        assert _read_totals(version.answers) == [1, 1, 1, 1, 1]
         _pass(shop, DAY)
         live_query.touch()
         await wait_for_news(live_query)
         later = live_query.latest
-        assert _totals(later.answers)[:3] == [0, 1, 0]
+        assert _read_totals(later.answers)[:3] == [0, 1, 0]
         _pass(shop, 7 * DAY)
         live_query.touch()
         await wait_for_news(live_query)
-        assert _totals(live_query.latest.answers)[:3] == [0, 0, 0]
+        assert _read_totals(live_query.latest.answers)[:3] == [0, 0, 0]
 
 
 def _pass(shop: PeopleShop, ms: int) -> None:
     shop.clock.at_ms += ms
 
 
-def _totals(answers: object) -> list[float | None]:
+def _read_totals(answers: object) -> list[float | None]:
     return [answer["results"][0]["total"] for answer in as_json(answers)]

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def local(minute: int, zone: str) -> datetime:
+def convert_to_local(minute: int, zone: str) -> datetime:
     return datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
 
 
-def bucket_name(minute: int, interval: str, zone: str, week_start: str) -> object:
+def name_bucket(minute: int, interval: str, zone: str, week_start: str) -> object:
     """Two minutes are in one bucket where these are equal."""
-    at = local(minute, zone)
+    at = convert_to_local(minute, zone)
     if interval == "minute":
         return minute
     if interval == "hour":
@@ -29,31 +29,33 @@ def bucket_name(minute: int, interval: str, zone: str, week_start: str) -> objec
     return (at.year, at.month) if interval == "month" else at.date()
 
 
-def first_of_bucket(minute: int, interval: str, zone: str, week_start: str) -> int:
+def find_first_of_bucket(minute: int, interval: str, zone: str, week_start: str) -> int:
     """Back in steps of whole hours, then minute by minute, as long as the bucket is the same."""
-    name, at = bucket_name(minute, interval, zone, week_start), minute
+    name, at = name_bucket(minute, interval, zone, week_start), minute
     for step in (60, 1):
-        while bucket_name(at - step, interval, zone, week_start) == name:
+        while name_bucket(at - step, interval, zone, week_start) == name:
             at -= step
     return at
 
 
 @cache
-def first_of_day(day: date, zone: str) -> int:
+def find_first_of_day(day: date, zone: str) -> int:
     """The first minute of the local day, looked for among all of three days; a skipped day has that of the next."""
     start = int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("UTC")).timestamp()) // 60 - 1_440
     minutes = range(start, start + 3 * 1_440)
-    return minutes[bisect_left(minutes, day, key=lambda minute: local(minute, zone).date())]
+    return minutes[bisect_left(minutes, day, key=lambda minute: convert_to_local(minute, zone).date())]
 
 
 def is_midnight(minute: int, zone: str) -> bool:
-    return local(minute - 1, zone).date() < local(minute, zone).date()
+    return convert_to_local(minute - 1, zone).date() < convert_to_local(minute, zone).date()
 
 
-def minutes_at(wall: datetime, zone: str) -> list[int]:
+def list_minutes_at(wall: datetime, zone: str) -> list[int]:
     """The minutes that show this wall time: none in a gap, two where the clock goes back.
 
     Every offset in use is a multiple of a quarter of an hour.
     """
     near = int(wall.replace(tzinfo=ZoneInfo("UTC")).timestamp()) // 60
-    return [m for m in range(near - 900, near + 900, 15) if local(m, zone).replace(tzinfo=None, fold=0) == wall]
+    return [
+        m for m in range(near - 900, near + 900, 15) if convert_to_local(m, zone).replace(tzinfo=None, fold=0) == wall
+    ]

@@ -18,12 +18,12 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time import calendar
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
 from tests.unit.analytics.plan.calendar_oracle import (
-    bucket_name,
-    first_of_bucket,
-    first_of_day,
+    convert_to_local,
+    find_first_of_bucket,
+    find_first_of_day,
     is_midnight,
-    local,
-    minutes_at,
+    list_minutes_at,
+    name_bucket,
 )
 
 KINDS = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
@@ -36,26 +36,26 @@ MINUTES = st.integers(FIRST, LAST)
 KEPT_MINUTES, KEPT_HOURS = 48 * 60 + 1, 60 * 24 * 60 + 60
 
 
-def at(text: str, zone: str = "Europe/Berlin") -> int:
+def find_minute(text: str, zone: str = "Europe/Berlin") -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) // 60
 
 
-def period_of(zone: str, now: int, **given: Any) -> Period:
-    query = parse_object({"metric": "events", **given})
+def make_period(zone: str, now: int, **fields: Any) -> Period:
+    query = parse_object({"metric": "events", **fields})
     return cut_period(query, ProjectSettings("demo", zone), now * MINUTE_MS, KINDS)
 
 
-def period_or_none(zone: str, now: int, **given: Any) -> Period | None:
+def make_period_or_none(zone: str, now: int, **fields: Any) -> Period | None:
     """None if the requested period is no longer kept in such small buckets."""
     try:
-        return period_of(zone, now, **given)
+        return make_period(zone, now, **fields)
     except InvalidParameter as refused:
         if refused.field != "interval":
             raise
         return None
 
 
-def iso(minute: int) -> str:
+def format_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, ZoneInfo("UTC")).isoformat()
 
 
@@ -69,22 +69,22 @@ def test_each_point_but_the_last_is_a_whole_bucket(
 ) -> None:
     start, end = now - back, min(now - back + 1 + length, now)
     assume(start < end)
-    asked = {"from": iso(start), "to": iso(end), "interval": interval, "week_start": week_start}
-    period = period_or_none(zone, now, **asked)
+    fields = {"from": format_minute(start), "to": format_minute(end), "interval": interval, "week_start": week_start}
+    period = make_period_or_none(zone, now, **fields)
     if period is None:
         return
-    assert period.start == first_of_bucket(start, interval, zone, week_start) == period.spans[0].start
+    assert period.start == find_first_of_bucket(start, interval, zone, week_start) == period.spans[0].start
     assert period.end >= end
     starts = [span.start for span in period.spans]
     for low, high in zip(starts, [*starts[1:], period.end], strict=True):
-        name = bucket_name(low, interval, zone, week_start)
+        name = name_bucket(low, interval, zone, week_start)
         assert (
-            bucket_name(low - 1, interval, zone, week_start)
+            name_bucket(low - 1, interval, zone, week_start)
             != name
-            == bucket_name(high - 1, interval, zone, week_start)
+            == name_bucket(high - 1, interval, zone, week_start)
         )
     for following in starts[1:]:
-        assert bucket_name(following - 1, interval, zone, week_start) != bucket_name(
+        assert name_bucket(following - 1, interval, zone, week_start) != name_bucket(
             following, interval, zone, week_start
         )
 
@@ -96,36 +96,36 @@ def test_without_an_interval_both_ends_are_rounded_to_the_smallest_kept_bucket(
 ) -> None:
     start, end = now - back, min(now - back + 1 + length, now)
     assume(start < end)
-    period = period_of(zone, now, **{"from": iso(start), "to": iso(end)})
-    for size, kept in (("minute", KEPT_MINUTES), ("hour", KEPT_HOURS), ("day", 10**9)):
-        first = first_of_bucket(start, size, zone, "monday")
-        if first + kept > now:
+    period = make_period(zone, now, **{"from": format_minute(start), "to": format_minute(end)})
+    for size, reach in (("minute", KEPT_MINUTES), ("hour", KEPT_HOURS), ("day", 10**9)):
+        first = find_first_of_bucket(start, size, zone, "monday")
+        if first + reach > now:
             break
     assert period.start == first
-    assert period.end == first_of_bucket(period.end, size, zone, "monday") >= end
-    assert first_of_bucket(period.end - 1, size, zone, "monday") < end
+    assert period.end == find_first_of_bucket(period.end, size, zone, "monday") >= end
+    assert find_first_of_bucket(period.end - 1, size, zone, "monday") < end
 
 
 @settings(max_examples=150, deadline=None)
 @given(ZONES, MINUTES, st.integers(0, 40), st.integers(1, 1_440))
-@example("Europe/Berlin", at("2026-10-25"), 0, 700)
-@example("Africa/Cairo", at("2024-04-26T01:00", "Africa/Cairo"), 1, 30)
+@example("Europe/Berlin", find_minute("2026-10-25"), 0, 700)
+@example("Africa/Cairo", find_minute("2024-04-26T01:00", "Africa/Cairo"), 1, 30)
 def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
     zone: str, minute: int, days: int, more: int
 ) -> None:
     """The smallest number of days that is at least the period's length."""
-    first = local(minute, zone).date()
-    start, end = first_of_day(first, zone), first_of_day(first + timedelta(days=days), zone) + more
+    first = convert_to_local(minute, zone).date()
+    start, end = find_first_of_day(first, zone), find_first_of_day(first + timedelta(days=days), zone) + more
     low, high = calendar.find_previous_period(start, end, zone)
     shift = days + (0 if is_midnight(end, zone) else 1)
-    if local(end, zone).date() > first + timedelta(days=days):  # a short day has passed
-        shift = (local(end, zone).date() - first).days + (0 if is_midnight(end, zone) else 1)
-    assert low == first_of_day(first - timedelta(days=shift), zone)
+    if convert_to_local(end, zone).date() > first + timedelta(days=days):  # a short day has passed
+        shift = (convert_to_local(end, zone).date() - first).days + (0 if is_midnight(end, zone) else 1)
+    assert low == find_first_of_day(first - timedelta(days=shift), zone)
     assert low < high <= start
-    wall = local(end, zone).replace(tzinfo=None, fold=0) - timedelta(days=shift)
+    wall = convert_to_local(end, zone).replace(tzinfo=None, fold=0) - timedelta(days=shift)
     if is_midnight(end, zone):
         assert high == start
-    elif there := minutes_at(wall, zone):
+    elif there := list_minutes_at(wall, zone):
         assert high in [*there, start]
 
 
@@ -138,26 +138,26 @@ def test_previous_period_from_another_time_is_as_long_and_adjacent(zone: str, st
 
 @settings(max_examples=150, deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 50_000))
-@example("Europe/Berlin", at("2028-02-29"), 1_440)
-@example("Europe/Berlin", at("2028-02-22"), 7 * 1_440)
-@example("America/Santiago", at("2026-09-06T01:00", "America/Santiago"), 1_440)
-@example("America/Santiago", at("2025-09-06", "America/Santiago"), 1_440)
+@example("Europe/Berlin", find_minute("2028-02-29"), 1_440)
+@example("Europe/Berlin", find_minute("2028-02-22"), 7 * 1_440)
+@example("America/Santiago", find_minute("2026-09-06T01:00", "America/Santiago"), 1_440)
+@example("America/Santiago", find_minute("2025-09-06", "America/Santiago"), 1_440)
 def test_previous_year_has_the_same_local_dates_and_times(zone: str, start: int, length: int) -> None:
     low, high = calendar.find_previous_year(start, start + length, zone)
-    for asked, found, leap_day in ((start, low, (2, 28)), (start + length, high, (3, 1))):
-        wall = local(asked, zone).replace(tzinfo=None, fold=0)
+    for minute, year_before, leap_day in ((start, low, (2, 28)), (start + length, high, (3, 1))):
+        wall = convert_to_local(minute, zone).replace(tzinfo=None, fold=0)
         month, day = leap_day if (wall.month, wall.day) == (2, 29) else (wall.month, wall.day)
-        if is_midnight(asked, zone):
-            assert found == first_of_day(date(wall.year - 1, month, day), zone)
+        if is_midnight(minute, zone):
+            assert year_before == find_first_of_day(date(wall.year - 1, month, day), zone)
             continue
-        if there := minutes_at(wall.replace(year=wall.year - 1, month=month, day=day), zone):
-            assert found in there
+        if there := list_minutes_at(wall.replace(year=wall.year - 1, month=month, day=day), zone):
+            assert year_before in there
 
 
-def before(start: str, end: str, compare: str, zone: str = "Europe/Berlin") -> tuple[str, str]:
+def find_before(start: str, end: str, compare: str, zone: str = "Europe/Berlin") -> tuple[str, str]:
     find = {"previous_period": calendar.find_previous_period, "previous_year": calendar.find_previous_year}[compare]
-    low, high = find(at(start, zone), at(end, zone), zone)
-    return tuple(f"{local(minute, zone):%Y-%m-%dT%H:%M}" for minute in (low, high))  # type: ignore[return-value]
+    low, high = find(find_minute(start, zone), find_minute(end, zone), zone)
+    return tuple(f"{convert_to_local(minute, zone):%Y-%m-%dT%H:%M}" for minute in (low, high))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def before(start: str, end: str, compare: str, zone: str = "Europe/Berlin") -> t
     ],
 )
 def test_a_previous_period(start: str, end: str, low: str, high: str) -> None:
-    assert before(start, end, "previous_period") == (low, high)
+    assert find_before(start, end, "previous_period") == (low, high)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_previous_period(start: str, end: str, low: str, high: str) -> None:
     ],
 )
 def test_a_previous_year(start: str, end: str, low: str, high: str) -> None:
-    assert before(start, end, "previous_year") == (low, high)
+    assert find_before(start, end, "previous_year") == (low, high)
 
 
 @pytest.mark.parametrize(
@@ -197,31 +197,33 @@ def test_a_previous_year(start: str, end: str, low: str, high: str) -> None:
      ("-1w", "month", "2026-11-01"), ("-90m", "hour", "2026-11-22T11:00")],
 )  # fmt: skip
 def test_first_point_is_a_whole_bucket(start: str, interval: str, first: str) -> None:
-    period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": start, "interval": interval})
-    assert period.start == period.spans[0].start == at(first)
+    period = make_period("Europe/Berlin", find_minute("2026-11-22T12:34"), **{"from": start, "interval": interval})
+    assert period.start == period.spans[0].start == find_minute(first)
 
 
 @pytest.mark.parametrize("interval", ["none", "hour", "day"])
 @pytest.mark.parametrize("compare", [None, "previous_period"])
 def test_period_of_an_answer_gives_the_same_answer_again(interval: str, compare: str | None) -> None:
-    now = at("2026-11-22T12:34")
+    now = find_minute("2026-11-22T12:34")
     for start in ("-5m", "-47h", "-48h", "-50h", "-20d", "-59d", "-61d", "2026-11-22"):
-        asked = {"interval": interval, "compare": compare}
-        period = period_or_none("Europe/Berlin", now, **{"from": start, **asked})
+        fields = {"interval": interval, "compare": compare}
+        period = make_period_or_none("Europe/Berlin", now, **{"from": start, **fields})
         if period is not None:
-            again = period_of("Europe/Berlin", now, **{"from": iso(period.start), "to": iso(period.end), **asked})
+            again = make_period(
+                "Europe/Berlin", now, **{"from": format_minute(period.start), "to": format_minute(period.end), **fields}
+            )
             assert replace(again, reasons=()) == replace(period, reasons=())
 
 
 def test_total_has_few_tiles_whatever_the_points_are() -> None:
-    period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": "-40h", "interval": "minute"})
+    period = make_period("Europe/Berlin", find_minute("2026-11-22T12:34"), **{"from": "-40h", "interval": "minute"})
     assert len(period.tiles) == 2_401
     assert len(period.whole) < 150
 
 
 def test_day_skipped_by_a_zone_is_no_point() -> None:
     """Samoa had no 30 December 2011."""
-    assert calendar.find_next_start(at("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == at(
+    assert calendar.find_next_start(find_minute("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == find_minute(
         "2011-12-31", "Pacific/Apia"
     )
-    assert first_of_day(date(2011, 12, 30), "Pacific/Apia") == at("2011-12-31", "Pacific/Apia")
+    assert find_first_of_day(date(2011, 12, 30), "Pacific/Apia") == find_minute("2011-12-31", "Pacific/Apia")

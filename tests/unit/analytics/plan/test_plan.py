@@ -19,21 +19,21 @@ NOW = int(datetime.fromisoformat("2026-11-22T12:34:56+01:00").timestamp() * 1000
 BERLIN = ProjectSettings("demo", "Europe/Berlin")
 
 
-def plan_of(metric: str, **given: str) -> QueryPlan:
-    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in given.items()]
+def make_query_plan(metric: str, **parameters: str) -> QueryPlan:
+    pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in parameters.items()]
     return make_plan(parse_parameters(metric, pairs), BERLIN, NOW // MINUTE_MS * MINUTE_MS)
 
 
-def local(minute: int, zone: str = "Europe/Berlin") -> str:
+def format_local(minute: int, zone: str = "Europe/Berlin") -> str:
     from zoneinfo import ZoneInfo
 
     return datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).strftime("%m-%d %H:%M")
 
 
-def kinds(found: QueryPlan) -> str:
+def summarise_tiles(plan: QueryPlan) -> str:
     """Runs of tiles: `24m 23h` …"""
     runs: list[tuple[str, int]] = []
-    for kind, _ in found.period.tiles:
+    for kind, _ in plan.period.tiles:
         if runs and runs[-1][0] == kind.value:
             runs[-1] = (kind.value, runs[-1][1] + 1)
         else:
@@ -69,22 +69,22 @@ SHAPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("metric", "given", "rollup", "fields"), SHAPES)
+@pytest.mark.parametrize(("metric", "parameters", "rollup", "fields"), SHAPES)
 def test_plan_takes_the_smallest_rollup_and_the_fewest_fields(
-    metric: str, given: dict[str, str], rollup: str, fields: tuple[str, ...] | None
+    metric: str, parameters: dict[str, str], rollup: str, fields: tuple[str, ...] | None
 ) -> None:
-    shape = plan_of(metric, **given).shape
+    shape = make_query_plan(metric, **parameters).shape
     assert isinstance(shape, SumsPlan)
     assert (shape.rollup, shape.fields) == (rollup, fields)
 
 
 def test_persons_are_read_by_one_dimension() -> None:
-    assert plan_of("visitors").shape == PersonsPlan("", ("",))
-    assert plan_of("visitors", source="web,ios").shape == PersonsPlan("source", ("ios", "web"))
-    assert plan_of("visitors", breakdown="product_id").shape == PersonsPlan("product_id", None)
-    assert plan_of("buyers").shape == PersonsPlan("", ("",), of="buyers")
-    assert plan_of("buyers", source="web").shape == PersonsPlan("source", ("web",), of="buyers")
-    assert plan_of("online").shape == OnlinePlan()
+    assert make_query_plan("visitors").shape == PersonsPlan("", ("",))
+    assert make_query_plan("visitors", source="web,ios").shape == PersonsPlan("source", ("ios", "web"))
+    assert make_query_plan("visitors", breakdown="product_id").shape == PersonsPlan("product_id", None)
+    assert make_query_plan("buyers").shape == PersonsPlan("", ("",), of="buyers")
+    assert make_query_plan("buyers", source="web").shape == PersonsPlan("source", ("web",), of="buyers")
+    assert make_query_plan("online").shape == OnlinePlan()
 
 
 PERIODS = [
@@ -102,11 +102,13 @@ PERIODS = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "given", "start", "end", "tiles"), PERIODS)
-def test_a_period_is_rounded_and_tiled(metric: str, given: dict[str, str], start: str, end: str, tiles: str) -> None:
-    found = plan_of(metric, **given)
-    assert (local(found.period.start), local(found.period.end)) == (start, end)
-    assert kinds(found) == tiles.replace("11h 12h", "23h")
+@pytest.mark.parametrize(("metric", "parameters", "start", "end", "tiles"), PERIODS)
+def test_a_period_is_rounded_and_tiled(
+    metric: str, parameters: dict[str, str], start: str, end: str, tiles: str
+) -> None:
+    plan = make_query_plan(metric, **parameters)
+    assert (format_local(plan.period.start), format_local(plan.period.end)) == (start, end)
+    assert summarise_tiles(plan) == tiles.replace("11h 12h", "23h")
 
 
 POINTS = [
@@ -121,17 +123,20 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize(("given", "points", "first"), POINTS)
-def test_each_bucket_of_the_interval_is_a_point(given: dict[str, str], points: int, first: str) -> None:
-    spans = plan_of("events", **given).period.spans
-    assert (len(spans), local(spans[0].start)) == (points, first)
+@pytest.mark.parametrize(("parameters", "points", "first"), POINTS)
+def test_each_bucket_of_the_interval_is_a_point(parameters: dict[str, str], points: int, first: str) -> None:
+    spans = make_query_plan("events", **parameters).period.spans
+    assert (len(spans), format_local(spans[0].start)) == (points, first)
 
 
 def test_another_zone_is_tiled_by_hours_where_offsets_differ_by_whole_hours() -> None:
-    found = plan_of("events", start="2026-11-10", end="2026-11-12", interval="day", timezone="America/New_York")
-    assert [local(span.start, "America/New_York") for span in found.period.spans] == ["11-10 00:00", "11-11 00:00"]
-    assert {kind for kind, _ in found.period.tiles} <= {BucketKind.HOUR, BucketKind.DAY}
-    assert found.period.end - found.period.start == 48 * 60
+    plan = make_query_plan("events", start="2026-11-10", end="2026-11-12", interval="day", timezone="America/New_York")
+    assert [format_local(span.start, "America/New_York") for span in plan.period.spans] == [
+        "11-10 00:00",
+        "11-11 00:00",
+    ]
+    assert {kind for kind, _ in plan.period.tiles} <= {BucketKind.HOUR, BucketKind.DAY}
+    assert plan.period.end - plan.period.start == 48 * 60
 
 
 COMPARED = [
@@ -143,21 +148,21 @@ COMPARED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "first"), COMPARED)
-def test_previous_period_is_as_long_and_tiled_as_exactly(given: dict[str, str], first: str) -> None:
-    previous = plan_of("events", **given).period.previous
+@pytest.mark.parametrize(("parameters", "first"), COMPARED)
+def test_previous_period_is_as_long_and_tiled_as_exactly(parameters: dict[str, str], first: str) -> None:
+    previous = make_query_plan("events", **parameters).period.previous
     assert previous
-    assert local(previous[0][1]) == first
+    assert format_local(previous[0][1]) == first
 
 
 def test_previous_period_that_is_no_longer_kept_is_none() -> None:
-    found = plan_of("events", start="2026-01-01", end="2026-11-01", compare="previous_year")
-    assert found.period.previous is None
-    assert found.period.is_kept
+    plan = make_query_plan("events", start="2026-01-01", end="2026-11-01", compare="previous_year")
+    assert plan.period.previous is None
+    assert plan.period.is_kept
 
 
 def test_a_period_older_than_all_buckets_says_so() -> None:
-    assert not plan_of("events", start="2024-01-01").period.is_kept
+    assert not make_query_plan("events", start="2024-01-01").period.is_kept
 
 
 REFUSED = [
@@ -182,10 +187,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "given", "name"), REFUSED)
-def test_refused_query_names_its_field(metric: str, given: dict[str, str], name: str) -> None:
+@pytest.mark.parametrize(("metric", "parameters", "name"), REFUSED)
+def test_refused_query_names_its_field(metric: str, parameters: dict[str, str], name: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
-        plan_of(metric, **given)
+        make_query_plan(metric, **parameters)
     assert refused.value.field == name
     assert refused.value.allowed
     assert refused.value.hint

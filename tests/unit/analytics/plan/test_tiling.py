@@ -23,8 +23,8 @@ def takes_late_events(kind: BucketKind, start: int, now_ms: int) -> bool:
     return oracle_calendar.is_kept(NAMES[kind], start, now_ms)
 
 
-def end_of(found: Tile, zone: str) -> int:
-    return calendar.find_next_of_kind(found[1], found[0], zone)
+def find_end(tile: Tile, zone: str) -> int:
+    return calendar.find_next_of_kind(tile[1], tile[0], zone)
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,7 +42,7 @@ def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, le
         assert not takes_late_events(BucketKind.MINUTE, start, now_ms)
         return
     assert tiles[0][1] == start
-    assert [end_of(found, zone) for found in tiles] == [at for _, at in tiles[1:]] + [start + length]
+    assert [find_end(tile, zone) for tile in tiles] == [at for _, at in tiles[1:]] + [start + length]
     for kind, at in tiles:
         starts = find_bucket_starts(at, zone)
         assert at == {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}[kind]

@@ -23,7 +23,7 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.serve.http.csv_tables import write_answer
 from rtaplatform.store.port import CellsKey, Delta
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing, keys_at
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at, make_engine_without_caches
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 VIEWED, ADDED, ORDERED = "Product Viewed", "Product Added", "Order Completed"
@@ -36,30 +36,39 @@ EVENTS_OF = {
 }
 
 
-async def ask(shop: Shop, metric: str, **given: Any) -> Answer:
-    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **given})]))[0]
+async def ask(shop: Shop, metric: str, **fields: Any) -> Answer:
+    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **fields})]))[0]
 
 
-def rows(answer: Answer) -> dict[tuple[str, ...], Any]:
+def read_rows(answer: Answer) -> dict[tuple[str, ...], Any]:
     return {tuple(result.dimensions.values()): result.total for result in answer.results}
 
 
-def viewed(product: str, many: int = 1, **more: Any) -> list[Happening]:
+def make_views(product: str, many: int = 1, **more: Any) -> list[Happening]:
     return [Happening(NOON, VIEWED, product=product, **more)] * many
 
 
-def added(product: str, many: int = 1, **more: Any) -> list[Happening]:
+def make_adds(product: str, many: int = 1, **more: Any) -> list[Happening]:
     return [Happening(NOON, ADDED, product=product, **more)] * many
 
 
-def ordered(product: str, many: int = 1, **more: Any) -> list[Happening]:
+def make_orders(product: str, many: int = 1, **more: Any) -> list[Happening]:
     return [Happening(NOON, ORDERED, product=product, **{"revenue": 30_000, **more})] * many
 
 
 @pytest.fixture
 def shop() -> Shop:
     shop = Shop(catalog=Catalog(CATALOG))
-    shop.take([*viewed("p-1", 4), *added("p-1", 1), *viewed("p-2", 2), *added("p-2", 3), *viewed("p-3"), *added("p-4")])
+    shop.take(
+        [
+            *make_views("p-1", 4),
+            *make_adds("p-1", 1),
+            *make_views("p-2", 2),
+            *make_adds("p-2", 3),
+            *make_views("p-3"),
+            *make_adds("p-4"),
+        ]
+    )
     return shop
 
 
@@ -67,7 +76,7 @@ async def test_a_ratio_is_a_share_of_events_and_may_exceed_one(shop: Shop) -> No
     answer = await ask(shop, "view_to_cart")
     assert (answer.unit, answer.results[0].total) == ("ratio", 5 / 7)
     assert (answer.meta.exact, answer.meta.error) == (True, 0)
-    assert rows(await ask(shop, "view_to_cart", filters={"product_id": ["p-2"]})) == {(): 1.5}
+    assert read_rows(await ask(shop, "view_to_cart", filters={"product_id": ["p-2"]})) == {(): 1.5}
 
 
 async def test_rows_of_either_side_are_there_the_greatest_first_and_null_last(shop: Shop) -> None:
@@ -82,18 +91,18 @@ async def test_rows_of_either_side_are_there_the_greatest_first_and_null_last(sh
 
 async def test_a_row_that_few_have_beside_many_greater_ones_of_its_parts_is_found() -> None:
     shop = Shop()
-    shop.take([one for n in range(40) for one in (*viewed(f"p-{n:02}", 20), *added(f"p-{n:02}"))])
-    shop.take([*viewed("rare"), *added("rare")])
+    shop.take([happening for n in range(40) for happening in (*make_views(f"p-{n:02}", 20), *make_adds(f"p-{n:02}"))])
+    shop.take([*make_views("rare"), *make_adds("rare")])
     answer = await ask(shop, "view_to_cart", breakdown=["product_id"], limit=1)
-    assert rows(answer) == {("rare",): 1}
+    assert read_rows(answer) == {("rare",): 1}
 
 
 async def test_attributes_of_products_are_joined_on_both_sides(shop: Shop) -> None:
-    assert rows(await ask(shop, "view_to_cart", breakdown=["product_category"])) == {
+    assert read_rows(await ask(shop, "view_to_cart", breakdown=["product_category"])) == {
         ("hats",): 1.5, ("shoes",): 0.25, ("(none)",): 1,
     }  # fmt: skip
-    assert rows(await ask(shop, "view_to_cart", breakdown=["product_brand"], filters={"product_category": ["hats"]})) \
-        == {("Acme",): 1.5}  # fmt: skip
+    of_hats = await ask(shop, "view_to_cart", breakdown=["product_brand"], filters={"product_category": ["hats"]})
+    assert read_rows(of_hats) == {("Acme",): 1.5}
 
 
 async def test_without_events_a_ratio_is_null_and_so_is_every_point() -> None:
@@ -121,18 +130,18 @@ async def test_the_period_before_has_a_ratio_of_its_own(shop: Shop) -> None:
 
 async def test_the_average_order_is_of_orders_in_the_projects_currency() -> None:
     shop = Shop()
-    shop.take([*ordered("p-1", 2, revenue=100_000), *ordered("p-1", revenue=50_000, source="ios")])
-    shop.take(ordered("p-1", 3, revenue=0, is_foreign=True))
+    shop.take([*make_orders("p-1", 2, revenue=100_000), *make_orders("p-1", revenue=50_000, source="ios")])
+    shop.take(make_orders("p-1", 3, revenue=0, is_foreign=True))
     answer = await ask(shop, "average_order_value")
     assert (answer.unit, answer.currency, answer.results[0].total) == ("money", "EUR", 25 / 3)
     assert answer.meta.other_currencies == 3
-    assert rows(await ask(shop, "average_order_value", breakdown=["source"])) == {("web",): 10, ("ios",): 5}
-    assert rows(await ask(shop, "average_order_value", breakdown=["country"])) == {("DE",): 25 / 3}
+    assert read_rows(await ask(shop, "average_order_value", breakdown=["source"])) == {("web",): 10, ("ios",): 5}
+    assert read_rows(await ask(shop, "average_order_value", breakdown=["country"])) == {("DE",): 25 / 3}
 
 
 async def test_only_foreign_orders_have_no_average() -> None:
     shop = Shop()
-    shop.take(ordered("p-1", 3, revenue=0, is_foreign=True))
+    shop.take(make_orders("p-1", 3, revenue=0, is_foreign=True))
     assert (await ask(shop, "average_order_value")).results[0].total is None
 
 
@@ -145,31 +154,31 @@ def refund(shop: Shop, at_ms: int, product: str, amount: int, source: str = "web
     cells = {
         key: {"refunds": amount, make_field("refunds", *dimensions): amount, "count": 1, REFUND_EVENTS: 1}
         for rollup, dimensions in values.items()
-        for key in keys_at(shop.project, rollup, at_ms)
+        for key in list_keys_at(shop.project, rollup, at_ms)
     }
-    shop.store.apply(0, "g1", Delta(moves=[shop.next_move()], cells=cells))
+    shop.store.apply(0, "g1", Delta(moves=[shop.make_next_move()], cells=cells))
 
 
 async def test_net_revenue_is_less_what_was_paid_back_at_its_own_time() -> None:
     shop = Shop(catalog=Catalog(CATALOG))
-    shop.take([*ordered("p-1", 2, revenue=100_000), *ordered("p-2", revenue=50_001, source="ios")])
+    shop.take([*make_orders("p-1", 2, revenue=100_000), *make_orders("p-2", revenue=50_001, source="ios")])
     shop.take([Happening(NOON - 2 * DAY, ORDERED, product="p-3", revenue=70_000)])
     refund(shop, NOON, "p-1", 30_000)
     refund(shop, NOON, "p-3", 70_000)
     answer = await ask(shop, "net_revenue")
     assert (answer.unit, answer.currency, answer.results[0].total) == ("money", "EUR", 15.0001)
     assert (answer.meta.exact, answer.meta.other_currencies) == (True, 0)
-    assert rows(await ask(shop, "net_revenue", breakdown=["source"])) == {("web",): 10, ("ios",): 5.0001}
+    assert read_rows(await ask(shop, "net_revenue", breakdown=["source"])) == {("web",): 10, ("ios",): 5.0001}
     by_product = await ask(shop, "net_revenue", breakdown=["product_id"])
-    assert list(rows(by_product).items()) == [(("p-1",), 17), (("p-2",), 5.0001), (("p-3",), -7)]
-    assert rows(await ask(shop, "net_revenue", breakdown=["product_category"]))[("(none)",)] == -7
+    assert list(read_rows(by_product).items()) == [(("p-1",), 17), (("p-2",), 5.0001), (("p-3",), -7)]
+    assert read_rows(await ask(shop, "net_revenue", breakdown=["product_category"]))[("(none)",)] == -7
     days = await ask(shop, "net_revenue", **{"from": "2026-11-20"}, interval="day")
     assert [n for _, n in days.results[0].points] == [7, 0, 15.0001]
     assert days.results[0].total == 22.0001
 
 
 async def test_bots_are_left_out_of_both_sides_or_in_both(shop: Shop) -> None:
-    shop.take([*viewed("p-1", 6, is_bot=True), *added("p-1", 4, is_bot=True)])
+    shop.take([*make_views("p-1", 6, is_bot=True), *make_adds("p-1", 4, is_bot=True)])
     assert (await ask(shop, "view_to_cart", filters={"product_id": ["p-1"]})).results[0].total == 0.25
     answer = await ask(shop, "view_to_cart", filters={"product_id": ["p-1"]}, bots="include")
     assert answer.results[0].total == 0.5
@@ -205,7 +214,7 @@ async def test_as_csv_a_ratio_over_nothing_is_an_empty_cell(shop: Shop) -> None:
 
 async def test_what_changes_is_told_to_those_who_listen(shop: Shop) -> None:
     before = [await ask(shop, "view_to_cart", **{"from": "-1h"}, interval="hour", breakdown=["product_id"])]
-    shop.take(viewed("p-4", 2))
+    shop.take(make_views("p-4", 2))
     after = [await ask(shop, "view_to_cart", **{"from": "-1h"}, interval="hour", breakdown=["product_id"])]
     changes = find_answer_changes(before, after)
     assert changes is not None
@@ -218,9 +227,9 @@ def test_dimensions_are_those_that_all_parts_have() -> None:
     }  # fmt: skip
     visits = {"utm_source", "utm_medium", "utm_campaign", "referrer", "channel"}
     assert set(METRICS["average_order_value"].dimensions) == {"source", "country", "device", *visits}
-    for asked in ({"breakdown": ["event"]}, {"filters": {"event": ["Product Added"]}}):
+    for fields in ({"breakdown": ["event"]}, {"filters": {"event": ["Product Added"]}}):
         with pytest.raises(InvalidParameter):
-            parse_object({"metric": "view_to_cart", **asked})
+            parse_object({"metric": "view_to_cart", **fields})
     with pytest.raises(InvalidParameter):
         make_plan(parse_object({"metric": "view_to_cart", "breakdown": ["device", "product_id"]}), PROJECT, NOON)
 
@@ -291,31 +300,33 @@ async def test_every_number_is_a_recount(
         shop.take(batch)
         counted += [h for h in batch if bots == "include" or not h.is_bot]
         answer = (await shop.engine.answer("demo", [query]))[0]
-        assert answer == (await keeping_nothing(shop, catalog).answer("demo", [query]))[0]
+        assert answer == (await make_engine_without_caches(shop, catalog).answer("demo", [query]))[0]
         _hold(msgspec.json.decode(msgspec.json.encode(answer)), counted, metric, breakdown, limit)
 
 
 def _hold(answer: Any, counted: list[Happening], metric: str, breakdown: list[str], limit: int) -> None:
     """Each number of the answer, and the order of its rows."""
-    first, last = _ms(answer["from"]), _ms(answer["to"])
-    before = (_ms(answer["previous_from"]), _ms(answer["previous_to"])) if "previous_from" in answer else None
+    first, last = _parse_ms(answer["from"]), _parse_ms(answer["to"])
+    before = (
+        (_parse_ms(answer["previous_from"]), _parse_ms(answer["previous_to"])) if "previous_from" in answer else None
+    )
     keys: set[tuple[str, ...]] = {
-        _key(h, breakdown) for h in counted if _is_of(h, metric) and _is_in(h, (first, last), before)
+        _make_key(h, breakdown) for h in counted if _is_of(h, metric) and _is_in(h, (first, last), before)
     }
     if not breakdown:
         keys = {()}
-    expected = {key: _value(metric, _in(counted, key, breakdown, first, last)) for key in keys}
+    expected = {key: _compute_value(metric, _select_inside(counted, key, breakdown, first, last)) for key in keys}
     order = sorted(expected, key=lambda key: (expected[key] is None, -(expected[key] or 0), key))
     assert [tuple(row["dimensions"][name] for name in breakdown) for row in answer["results"]] == order[:limit]
     for row in answer["results"]:
         key = tuple(row["dimensions"][name] for name in breakdown)
         assert _is_near(row["total"], expected[key])
         if before is not None:
-            assert _is_near(row["previous"], _value(metric, _in(counted, key, breakdown, *before)))
-        starts = [_ms(time) for time, _ in row["points"]]
+            assert _is_near(row["previous"], _compute_value(metric, _select_inside(counted, key, breakdown, *before)))
+        starts = [_parse_ms(time) for time, _ in row["points"]]
         for (_, number), low, high in zip(row["points"], starts, [*starts[1:], last][: len(starts)], strict=True):
-            inside = _in(counted, key, breakdown, max(low, first), high)
-            assert _is_near(number, _value(metric, inside))
+            inside = _select_inside(counted, key, breakdown, max(low, first), high)
+            assert _is_near(number, _compute_value(metric, inside))
 
 
 def _is_of(h: Happening, metric: str) -> bool:
@@ -326,21 +337,23 @@ def _is_in(h: Happening, *spans: tuple[int, int] | None) -> bool:
     return any(span is not None and span[0] <= h.at_ms < span[1] for span in spans)
 
 
-def _in(counted: list[Happening], key: tuple[str, ...], breakdown: list[str], low: int, high: int) -> list[Happening]:
-    return [h for h in counted if low <= h.at_ms < high and _key(h, breakdown) == key]
+def _select_inside(
+    counted: list[Happening], key: tuple[str, ...], breakdown: list[str], low: int, high: int
+) -> list[Happening]:
+    return [h for h in counted if low <= h.at_ms < high and _make_key(h, breakdown) == key]
 
 
-def _key(h: Happening, breakdown: list[str]) -> tuple[str, ...]:
+def _make_key(h: Happening, breakdown: list[str]) -> tuple[str, ...]:
     product = CATALOG.get(h.product)
-    known = {
+    values = {
         "source": h.source, "country": h.country, "product_id": h.product,
         "product_category": (product and product.category) or "(none)",
         "product_brand": (product and product.brand) or "(none)",
     }  # fmt: skip
-    return tuple(known[name] for name in breakdown)
+    return tuple(values[name] for name in breakdown)
 
 
-def _value(metric: str, inside: list[Happening]) -> Fraction | None:
+def _compute_value(metric: str, inside: list[Happening]) -> Fraction | None:
     if metric == "average_order_value":
         ours = [h for h in inside if h.event == ORDERED and not h.is_foreign]
         return Fraction(sum(h.revenue for h in ours), 10_000 * len(ours)) if ours else None
@@ -349,13 +362,13 @@ def _value(metric: str, inside: list[Happening]) -> Fraction | None:
     return Fraction(sum(h.event == above for h in inside), views) if views else None
 
 
-def _is_near(found: float | None, expected: Fraction | None) -> bool:
-    if found is None or expected is None:
-        return found is None and expected is None
-    return math.isclose(found, float(expected), rel_tol=1e-15)
+def _is_near(actual: float | None, expected: Fraction | None) -> bool:
+    if actual is None or expected is None:
+        return actual is None and expected is None
+    return math.isclose(actual, float(expected), rel_tol=1e-15)
 
 
-def _ms(text: str) -> int:
+def _parse_ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 

@@ -22,7 +22,7 @@ from rtaplatform.core.query import SKETCH_ERROR, Result
 from rtaplatform.core.rollups import PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadPersonCounts, ReadPersons, Snapshot
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, make_engine_without_caches
 
 HOUR_MS = 3_600_000
 VISIT = st.builds(
@@ -34,16 +34,16 @@ VISIT = st.builds(
 )  # fmt: skip
 
 
-def question(limit: int, **more: Any) -> Any:
+def make_question(limit: int, **more: Any) -> Any:
     return parse_object({"metric": "visitors", "from": "-6h", "breakdown": ["product_id"], "limit": limit, **more})
 
 
-async def results(shop: Shop, asked: Any) -> list[Result]:
-    return (await shop.engine.answer("demo", [asked]))[0].results
+async def find_results(shop: Shop, query: Any) -> list[Result]:
+    return (await shop.engine.answer("demo", [query]))[0].results
 
 
-async def by_counting_all(shop: Shop, asked: Any) -> list[Result]:
-    return (await keeping_nothing(shop).answer("demo", [asked]))[0].results
+async def find_results_by_counting(shop: Shop, query: Any) -> list[Result]:
+    return (await make_engine_without_caches(shop).answer("demo", [query]))[0].results
 
 
 @settings(max_examples=80, deadline=None)
@@ -60,13 +60,13 @@ def test_ranking_equals_that_of_counting_all(
         for happenings, minutes in steps:
             shop.take(happenings)
             shop.clock.at_ms += minutes * 60_000
-            asked = question(limit, **more)
-            assert await results(shop, asked) == await by_counting_all(shop, asked)
+            query = make_question(limit, **more)
+            assert await find_results(shop, query) == await find_results_by_counting(shop, query)
 
     asyncio.run(run())
 
 
-def popular_first() -> list[Happening]:
+def make_popular_first() -> list[Happening]:
     """The n-th of 300 products has 600 / n views; every second view is by another person."""
     return [
         Happening(NOON, "Product Viewed", product=f"p-{n}", person=f"u-{view // 2}")
@@ -77,15 +77,15 @@ def popular_first() -> list[Happening]:
 
 async def test_ranking_counts_few_products() -> None:
     shop, counted = Shop(), set[tuple[str, ...]]()
-    shop.take(popular_first())
+    shop.take(make_popular_first())
     read = shop.store.read
 
-    async def noted(project: str, asked: Any) -> Snapshot:
-        counted.update(each.values for each in asked if isinstance(each, ReadPersons))
-        return await read(project, asked)
+    async def noted(project: str, reads: Any) -> Snapshot:
+        counted.update(request.values for request in reads if isinstance(request, ReadPersons))
+        return await read(project, reads)
 
     shop.store.read = noted  # type: ignore[method-assign]
-    assert [result.total for result in await results(shop, question(3))] == [300, 150, 100]
+    assert [result.total for result in await find_results(shop, make_question(3))] == [300, 150, 100]
     assert len(counted) < 30
 
 
@@ -114,17 +114,17 @@ PRODUCT = st.builds(
 )  # fmt: skip
 
 
-def exact(visits: int, persons: int) -> Product:
+def make_exact(visits: int, persons: int) -> Product:
     return Product(visits, persons, 0, 0)
 
 
-def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
+def rank(products: list[Product], limit: int) -> tuple[Any, list[str]]:
     """The ranking, and the products that were counted."""
     counted = list[str]()
     names = [b"p-%03d" % n for n in range(len(products))]
     standing = RankedVisitors(names, np.array([product.bound for product in products], dtype=np.int64))
-    asked = replace(make_plan(question(limit), PROJECT, NOON), query=question(limit))
-    assert isinstance(asked.shape, PersonsPlan)
+    plan = replace(make_plan(make_question(limit), PROJECT, NOON), query=make_question(limit))
+    assert isinstance(plan.shape, PersonsPlan)
 
     async def ask(reads: Sequence[Read]) -> Snapshot:
         values = [read.values[0] for read in reads if isinstance(read, ReadPersons)]
@@ -132,13 +132,13 @@ def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
         answers = tuple(products[int(value[2:])].estimate for value in values)
         return Snapshot("g", {}, {}, {}, False, PROJECT, answers)
 
-    return asyncio.run(find_greatest_products(ask, asked, asked.shape, standing)), counted
+    return asyncio.run(find_greatest_products(ask, plan, plan.shape, standing)), counted
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PRODUCT, min_size=1, max_size=120), st.integers(1, 3))
 def test_no_uncounted_product_can_pass_the_last_row(products: list[Product], limit: int) -> None:
-    groups, counted = ranked(products, limit)
+    groups, counted = rank(products, limit)
     estimates = {f"p-{n:03}": product.estimate for n, product in enumerate(products)}
     best = sorted(counted, key=lambda name: (-estimates[name], name))[:limit]
     assert [group[1] for group in groups] == sorted((name,) for name in best)
@@ -148,45 +148,45 @@ def test_no_uncounted_product_can_pass_the_last_row(products: list[Product], lim
 
 
 def test_ranking_without_products_is_empty() -> None:
-    assert ranked([], 3) == ((), [])
+    assert rank([], 3) == ((), [])
 
 
 def test_ranking_ends_as_early_as_the_bounds_allow() -> None:
     """Most products have many visits by one person; the product with many persons has fewer visits."""
-    crowd = [exact(2_000 - n, 1) for n in range(60)]
-    found, counted = ranked([*crowd, exact(500, 500), *(exact(400 - n, 400 - n) for n in range(40))], 1)
-    assert [group[1] for group in found] == [("p-060",)]
+    crowd = [make_exact(2_000 - n, 1) for n in range(60)]
+    groups, counted = rank([*crowd, make_exact(500, 500), *(make_exact(400 - n, 400 - n) for n in range(40))], 1)
+    assert [group[1] for group in groups] == [("p-060",)]
     assert 61 <= len(counted) <= 101
-    found, counted = ranked([exact(1_000, 900), *(exact(800 - n, 10) for n in range(90))], 1)
+    groups, counted = rank([make_exact(1_000, 900), *(make_exact(800 - n, 10) for n in range(90))], 1)
     assert len(counted) == 9
 
 
 async def test_read_only_server_counts_all_products() -> None:
     shop, refused = Shop(), list[Read]()
-    shop.take(popular_first())
+    shop.take(make_popular_first())
     read = shop.store.read
 
-    async def without_writes(project: str, asked: Any) -> Snapshot:
-        refused.extend(each for each in asked if isinstance(each, ReadPersonCounts))
-        if any(isinstance(each, ReadPersonCounts) for each in asked):
+    async def without_writes(project: str, reads: Any) -> Snapshot:
+        refused.extend(request for request in reads if isinstance(request, ReadPersonCounts))
+        if any(isinstance(request, ReadPersonCounts) for request in reads):
             raise Unable("redis", "MISCONF")
-        return await read(project, asked)
+        return await read(project, reads)
 
     shop.store.read = without_writes  # type: ignore[method-assign]
-    assert [result.total for result in await results(shop, question(3))] == [300, 150, 100]
+    assert [result.total for result in await find_results(shop, make_question(3))] == [300, 150, 100]
     assert refused
 
 
 async def test_product_whose_events_are_all_hidden_is_ranked() -> None:
     shop = Shop(caps=Caps(products=500))
-    shop.take(popular_first())
+    shop.take(make_popular_first())
     cells = {make_field("views", f"x-{n}"): 1 for n in range(500)}
     hour = CellsKey("demo", PRODUCTS.name, BucketKind.HOUR, NOON // HOUR_MS * 60)
     hidden = Delta(moves=[], cells={hour: cells | {"views": len(cells)}})
     assert isinstance(shop.store.apply(0, "g1", hidden), Applied)
     shop.take(Happening(NOON, "Product Viewed", product="late", person=f"v-{n}") for n in range(200))
-    found = await results(shop, question(3))
-    assert [(result.dimensions["product_id"], result.total) for result in found] == [
+    results = await find_results(shop, make_question(3))
+    assert [(result.dimensions["product_id"], result.total) for result in results] == [
         ("p-1", 300), ("late", 200), ("p-2", 150),
     ]  # fmt: skip
-    assert found == await by_counting_all(shop, question(3))
+    assert results == await find_results_by_counting(shop, make_question(3))

@@ -36,23 +36,23 @@ def read(reader: JsonLines | CsvRows, body: bytes, step: int = 1 << 20) -> Read:
     return [item for part in parts for item in reader.feed(part) if item] + [item for item in reader.end() if item]
 
 
-def csv_of(text: str, kind: EntityType = PRODUCT) -> Read:
+def read_csv(text: str, kind: EntityType = PRODUCT) -> Read:
     return read(CsvRows(kind), text.encode())
 
 
-def outcomes(found: Read) -> list[str]:
-    return [f"!{item.row}" if isinstance(item, RowError) else item.id for item in found]
+def list_outcomes(rows: Read) -> list[str]:
+    return [f"!{item.row}" if isinstance(item, RowError) else item.id for item in rows]
 
 
-def values(found: Read) -> dict[str, dict[str, Any]]:
-    return {item.id: item.values for item in found if isinstance(item, BulkRow)}
+def list_values(rows: Read) -> dict[str, dict[str, Any]]:
+    return {item.id: item.values for item in rows if isinstance(item, BulkRow)}
 
 
 @given(st.lists(st.text(max_size=5), max_size=6), st.integers(1, 40))
 def test_lines_do_not_depend_on_how_they_arrive(names: list[str], step: int) -> None:
     names = [name.replace("\x00", "") for name in names]
     lines = [msgspec.json.encode({"id": str(number), "name": name}) for number, name in enumerate(names)]
-    assert [row["name"] for row in values(read(JsonLines(PRODUCT), b"\r\n".join(lines), step)).values()] == names
+    assert [row["name"] for row in list_values(read(JsonLines(PRODUCT), b"\r\n".join(lines), step)).values()] == names
 
 
 @given(
@@ -68,9 +68,9 @@ def test_csv_is_read_as_it_is_written(
     writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
     writer.writerow(["ID", "Name", "attributes.a", "attributes.b"])
     writer.writerows([[str(number), *row] for number, row in enumerate(cells)])
-    found = values(read(CsvRows(PRODUCT), text.getvalue().encode(encoding), step))
-    assert list(found) == [str(number) for number in range(len(cells))]
-    for row, (name, a, b) in zip(found.values(), cells, strict=True):
+    values_by_id = list_values(read(CsvRows(PRODUCT), text.getvalue().encode(encoding), step))
+    assert list(values_by_id) == [str(number) for number in range(len(cells))]
+    for row, (name, a, b) in zip(values_by_id.values(), cells, strict=True):
         filled = {key: unescape(cell) for key, cell in (("a", a), ("b", b)) if cell}
         assert (row.get("name", ""), row.get("attributes", {})) == (unescape(name), filled)
 
@@ -80,15 +80,18 @@ def test_a_line_that_a_lenient_reader_takes_for_one_row_is_that_row(lines: list[
     """Python's own reader agrees on each line where no quote is opened and left, or goes on behind its end."""
     for line in "".join(lines).split("\n"):
         records = CsvRecords(delimiter)
-        found = [one for one in (*records.feed(CsvLine(line)), *records.end()) if one]
-        assert len(found) == 1
+        records_of_line = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record]
+        assert len(records_of_line) == 1
         try:
             [cells] = csv.reader([line], delimiter=delimiter, strict=True) if line else [[]]
         except csv.Error:
-            assert found[0].flaw
+            assert records_of_line[0].flaw
         else:
-            assert found[0].flaw is None
-            assert (found[0].cells, found[0].is_blank()) == (cells or [""], not any(cell.strip() for cell in cells))
+            assert records_of_line[0].flaw is None
+            assert (records_of_line[0].cells, records_of_line[0].is_blank()) == (
+                cells or [""],
+                not any(cell.strip() for cell in cells),
+            )
 
 
 @given(st.lists(STRAY, max_size=20))
@@ -96,21 +99,21 @@ def test_no_line_is_lost_whatever_quotes_there_are(lines: list[str]) -> None:
     """Each line is in one record, whole: as its text, or as a part of a cell that holds line breaks."""
     text = [line for line in "".join(lines).split("\n") if line.strip(' ,"')]
     records = CsvRecords(",")
-    found = [one for line in text for one in records.feed(CsvLine(line))] + list(records.end())
-    whole = [one for one in found if one is not None]
-    assert sum(1 + "".join(one.cells).count("\n") for one in whole) == len(text)
+    records_of_lines = [record for line in text for record in records.feed(CsvLine(line))] + list(records.end())
+    whole = [record for record in records_of_lines if record is not None]
+    assert sum(1 + "".join(record.cells).count("\n") for record in whole) == len(text)
 
 
 def test_a_stray_quote_costs_no_other_row() -> None:
     inches = [f"p-{number},x" for number in range(3_000)]
     inches[2] = inches[1_500] = 'p-2,5" nail'
-    found = csv_of("\n".join(["id,name", *inches]))
-    assert len(values(found)) == 2_999
-    assert values(found)["p-2"] == {"name": '5" nail'}
+    rows_read = read_csv("\n".join(["id,name", *inches]))
+    assert len(list_values(rows_read)) == 2_999
+    assert list_values(rows_read)["p-2"] == {"name": '5" nail'}
     rows = [f"p-{number},x" for number in range(20_000)]
-    found = csv_of("\n".join(["id,name", 'q1,"open', *rows]))
-    assert (outcomes(found)[0], len(values(found)), len(found)) == ("!2", 20_000, 20_001)
-    first = found[0]
+    rows_read = read_csv("\n".join(["id,name", 'q1,"open', *rows]))
+    assert (list_outcomes(rows_read)[0], len(list_values(rows_read)), len(rows_read)) == ("!2", 20_000, 20_001)
+    first = rows_read[0]
     assert isinstance(first, RowError)
     assert (first.id, first.value, "not closed" in first.detail) == ("q1", 'q1,"open', True)
 
@@ -132,25 +135,25 @@ def test_a_stray_quote_costs_no_other_row() -> None:
 )  # fmt: skip
 def test_each_row_has_its_own_outcome(rows: list[str], expected: list[str]) -> None:
     for end in ("\n", "\r\n"):
-        assert outcomes(csv_of(end.join(["id,name", *rows]))) == expected
+        assert list_outcomes(read_csv(end.join(["id,name", *rows]))) == expected
 
 
 def test_a_row_that_is_too_long_is_passed_over() -> None:
     body = b'{"id":"a"}\n' + b"x" * (LINE_BYTES_MAX * 3) + b'\n{"id":"b"}'
     for step in (1_000, len(body)):
-        assert outcomes(read(JsonLines(PRODUCT), body, step)) == ["a", "!2", "b"]
+        assert list_outcomes(read(JsonLines(PRODUCT), body, step)) == ["a", "!2", "b"]
     lines = b'id,name\na,1\nb,"' + b"x" * (LINE_BYTES_MAX * 3) + b"\nc,3"
     for step in (1_000, len(lines)):
-        assert outcomes(read(CsvRows(PRODUCT), lines, step)) == ["a", "!3", "c"]
-    found = csv_of('id,name\n1,"' + "x\n" * LINE_BYTES_MAX)
-    assert len(found) == LINE_BYTES_MAX, "each line is refused for itself"
+        assert list_outcomes(read(CsvRows(PRODUCT), lines, step)) == ["a", "!3", "c"]
+    rows_read = read_csv('id,name\n1,"' + "x\n" * LINE_BYTES_MAX)
+    assert len(rows_read) == LINE_BYTES_MAX, "each line is refused for itself"
 
 
 def test_quotes_that_open_again_and_again_end_the_import() -> None:
     """Each of these lines ends one quoted cell and opens the next: reading them again costs more with every one."""
     columns = ",".join(["id", *(f"attributes.{number}" for number in range(150))])
     with pytest.raises(UnreadableBody, match="quotes"):
-        csv_of("\n".join([columns, *(['x",y,"z'] * 40_000)]))
+        read_csv("\n".join([columns, *(['x",y,"z'] * 40_000)]))
 
 
 @pytest.mark.parametrize(
@@ -164,25 +167,25 @@ def test_quotes_that_open_again_and_again_end_the_import() -> None:
     ],
 )  # fmt: skip
 def test_csv_is_read_as_spreadsheets_write_it(header: str, row: str) -> None:
-    found = values(csv_of(f"{header}\n{row}\n"))
-    assert {name: str(value) for name, value in found["p"].items()} == {"name": "Boot", "price": "4.5000"}
+    rows_read = list_values(read_csv(f"{header}\n{row}\n"))
+    assert {name: str(value) for name, value in rows_read["p"].items()} == {"name": "Boot", "price": "4.5000"}
     for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
         text = f"{header}\n{row}".removeprefix("\ufeff")
-        assert values(read(CsvRows(PRODUCT), text.encode(encoding), 3)) == found
+        assert list_values(read(CsvRows(PRODUCT), text.encode(encoding), 3)) == rows_read
 
 
 def test_ndjson_may_begin_with_a_mark() -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
         for step in (1, 100):
             body = '{"id": "a", "name": "é"}\n{"id": "b"}'.encode(encoding)
-            assert values(read(JsonLines(PRODUCT), body, step)) == {"a": {"name": "é"}, "b": {}}
+            assert list_values(read(JsonLines(PRODUCT), body, step)) == {"a": {"name": "é"}, "b": {}}
 
 
 def test_other_encodings_are_named() -> None:
     latin = "id,name\np-1,caf\xe9\np-2,tea".encode("latin-1")
     [wrong, good] = read(CsvRows(PRODUCT), latin)
     assert isinstance(wrong, RowError)
-    assert (wrong.row, wrong.id, "Latin-1" in wrong.detail, outcomes([good])) == (2, "p-1", True, ["p-2"])
+    assert (wrong.row, wrong.id, "Latin-1" in wrong.detail, list_outcomes([good])) == (2, "p-1", True, ["p-2"])
     [wrong] = read(JsonLines(PRODUCT), '{"id": "caf\xe9"}'.encode("latin-1"))
     assert isinstance(wrong, RowError)
     assert "Latin-1" in wrong.detail
@@ -203,7 +206,7 @@ def test_other_encodings_are_named() -> None:
     ],
 )  # fmt: skip
 def test_a_price_is_one_plain_decimal(price: str, word: str) -> None:
-    [wrong] = csv_of(f"name;id;price\nBoot;p-1;{price}\n")
+    [wrong] = read_csv(f"name;id;price\nBoot;p-1;{price}\n")
     assert isinstance(wrong, RowError)
     assert (wrong.row, wrong.id, wrong.field) == (2, "p-1", "price")
     assert wrong.value is not None
@@ -221,27 +224,27 @@ def test_a_refused_row_of_ndjson_says_what_stood_there() -> None:
         "{" * 3,
         "[" * 9_000,
     ]
-    found = read(JsonLines(PRODUCT), "\n".join(lines).encode())
-    said = [(one.id, one.field, one.value) for one in found if isinstance(one, RowError)]
-    assert said[:5] == [
+    rows_read = read(JsonLines(PRODUCT), "\n".join(lines).encode())
+    errors = [(row.id, row.field, row.value) for row in rows_read if isinstance(row, RowError)]
+    assert errors[:5] == [
         ("p", "price", "much"), ("q", "color", "[1]"), ("import", "id", "import"), (None, None, "nope"),
         (None, None, "[1]"),
     ]  # fmt: skip
-    assert len(said) == len(lines)
-    assert "recursion" not in str(found)
+    assert len(errors) == len(lines)
+    assert "recursion" not in str(rows_read)
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "problem"),
     [
         ("name", "no column `id`"), ("id,colour", "no column `colour`"), ("ID,id", "`id` is there twice"),
         ("id,attributes.", "has no key"), (",id,name", "Column 1 has no name"), ("id;name;nonsense", "semicolon"),
         ("id,attributes,attributes.a", "twice"), ('id,"name', "cannot be read"), ("id,traits.a", "`traits.a`"),
     ],
 )  # fmt: skip
-def test_a_wrong_column_is_named(header: str, said: str) -> None:
-    with pytest.raises(UnreadableBody, match=re.escape(said)) as caught:
-        csv_of(f"{header}\n1,2\n")
+def test_a_wrong_column_is_named(header: str, problem: str) -> None:
+    with pytest.raises(UnreadableBody, match=re.escape(problem)) as caught:
+        read_csv(f"{header}\n1,2\n")
     assert caught.value.field == "header"
     assert caught.value.hint
     assert "JSON of at most" not in caught.value.hint
@@ -260,7 +263,7 @@ def test_a_csv_without_a_header_is_no_csv(body: bytes) -> None:
 )
 def test_what_a_csv_may_begin_with_is_what_is_read(header: str) -> None:
     try:
-        csv_of(f"{header}\n")
+        read_csv(f"{header}\n")
     except UnreadableBody:
         assert not re.search(make_header_pattern(PRODUCT), f"{header}\n")
     else:
@@ -278,19 +281,19 @@ def test_an_export_is_read_as_it_was_and_holds_no_formula(text: str) -> None:
         written = write_objects([row], list(row)).text
         cells = next(iter(list(csv.reader(io.StringIO(written.decode(), newline="")))[1:]))
         assert not re.match(r"\s*[=+@-]", cells[1])
-        found = read(CsvRows(PRODUCT), written)
+        rows_read = read(CsvRows(PRODUCT), written)
         if has_control(name):
-            assert outcomes(found) == ["!2"]
+            assert list_outcomes(rows_read) == ["!2"]
         else:
-            assert values(found) == {name: {"name": name, "price": Decimal("0.25"), "attributes": attributes}}
+            assert list_values(rows_read) == {name: {"name": name, "price": Decimal("0.25"), "attributes": attributes}}
 
 
 def test_objects_and_lists_are_cells_of_json() -> None:
     traits, ids = {"plan": "free", "n": 1.5, "deep": {"a": [True, None]}}, ["a b", "c,d"]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["id", "traits", "anonymous_ids"], ["u", json.dumps(traits), json.dumps(ids)]])
-    assert values(csv_of(text.getvalue(), USER)) == {"u": {"traits": traits, "anonymous_ids": ids}}
-    assert values(csv_of("id,anonymous_ids,Traits.Plan\nu,a b,free\n", USER)) == {
+    assert list_values(read_csv(text.getvalue(), USER)) == {"u": {"traits": traits, "anonymous_ids": ids}}
+    assert list_values(read_csv("id,anonymous_ids,Traits.Plan\nu,a b,free\n", USER)) == {
         "u": {"anonymous_ids": ["a", "b"], "traits": {"Plan": "free"}}
     }
-    assert outcomes(csv_of("id,traits,anonymous_ids\nu,[],\nv,,[1\nw,,[1]\n", USER)) == ["!2", "!3", "w"]
+    assert list_outcomes(read_csv("id,traits,anonymous_ids\nu,[],\nv,,[1\nw,,[1]\n", USER)) == ["!2", "!3", "w"]

@@ -48,7 +48,7 @@ class Clock:
         return self.now
 
 
-def ring_of(shelf: Shelf, clock: Clock) -> KeyCache:
+def make_ring(shelf: Shelf, clock: Clock) -> KeyCache:
     return KeyCache(shelf, SETTINGS, clock)  # type: ignore[arg-type]  # a fake of one method
 
 
@@ -68,7 +68,7 @@ def test_little_is_shown_of_a_key() -> None:
 
 async def test_entries_are_bounded_and_unknown_keys_go_first() -> None:
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     assert await ring.find("known") == ACCESS
     for number in range(UNKNOWN_ENTRIES_MAX + 50):
         assert await ring.find(f"unknown-{number}") is None
@@ -80,7 +80,7 @@ async def test_entries_are_bounded_and_unknown_keys_go_first() -> None:
 
 async def test_unknown_key_is_asked_for_again_after_a_few_seconds() -> None:
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     for _ in range(3):
         assert await ring.find("unknown") is None
     assert shelf.reads == 1
@@ -91,7 +91,7 @@ async def test_unknown_key_is_asked_for_again_after_a_few_seconds() -> None:
 
 async def test_server_that_is_away_is_left_alone_for_a_moment() -> None:
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     shelf.away = True
     for _ in range(10):
         with pytest.raises(Unavailable):
@@ -104,7 +104,7 @@ async def test_server_that_is_away_is_left_alone_for_a_moment() -> None:
 
 async def test_look_up_that_has_just_failed_answers_nobody_who_comes_later() -> None:
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     await ring.find("known")
     clock.now, shelf.away = 45.0, True
     shelf.answers.clear()
@@ -119,7 +119,7 @@ async def test_look_up_that_has_just_failed_answers_nobody_who_comes_later() -> 
 
 async def test_a_key_with_a_wrong_checksum_is_never_looked_up() -> None:
     shelf = Shelf()
-    ring = ring_of(shelf, Clock())
+    ring = make_ring(shelf, Clock())
     key = make_key("write")
     wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
     assert (is_mistyped(key), is_mistyped(wrong), is_mistyped("rta_w_demo"), is_mistyped("theirs")) == (
@@ -132,7 +132,7 @@ async def test_a_key_with_a_wrong_checksum_is_never_looked_up() -> None:
 async def test_a_valid_key_passes_where_its_address_has_guessed_all_that_it_may() -> None:
     """Also in a process that has never seen it."""
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     shelf.listed = [f"valid-{number}" for number in range(300)]
     for key in shelf.listed:
         assert await ring.find_from("1.2.3.4", key, may_guess=False) == ACCESS
@@ -144,7 +144,7 @@ async def test_a_valid_key_passes_where_its_address_has_guessed_all_that_it_may(
 
 async def test_a_key_made_a_moment_ago_is_listed_within_a_second() -> None:
     shelf, clock = Shelf(), Clock()
-    ring = ring_of(shelf, clock)
+    ring = make_ring(shelf, clock)
     assert await ring.find_from("1.2.3.4", "guess", may_guess=False) is None
     shelf.listed.append("new")
     ring.note_change(["key_2"])
@@ -157,7 +157,7 @@ async def test_a_key_made_a_moment_ago_is_listed_within_a_second() -> None:
 
 async def test_guesses_of_one_address_hold_up_nobody_else() -> None:
     shelf = Shelf()
-    ring = ring_of(shelf, Clock())
+    ring = make_ring(shelf, Clock())
     shelf.listed = [f"valid-{number}" for number in range(200)]
     shelf.answers.clear()
     guesses = [
@@ -173,6 +173,6 @@ async def test_guesses_of_one_address_hold_up_nobody_else() -> None:
     assert len(ring._lookups) <= GUESSES_AT_ONCE_OF_ADDRESS_MAX * 2 < GUESSES_AT_ONCE_MAX
     shelf.answers.set()
     assert set(await asyncio.gather(*others)) == {ACCESS}
-    found = await asyncio.gather(*guesses, return_exceptions=True)
-    assert found.count(None) == GUESSES_AT_ONCE_OF_ADDRESS_MAX
-    assert all(one is None or isinstance(one, Unavailable) for one in found)
+    outcomes = await asyncio.gather(*guesses, return_exceptions=True)
+    assert outcomes.count(None) == GUESSES_AT_ONCE_OF_ADDRESS_MAX
+    assert all(outcome is None or isinstance(outcome, Unavailable) for outcome in outcomes)

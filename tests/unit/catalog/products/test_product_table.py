@@ -17,22 +17,22 @@ PRODUCTS = st.dictionaries(ID, PRODUCT)
 STEP = st.tuples(st.booleans(), st.sets(ID), PRODUCTS)
 
 
-def joined(table: ProjectProductTable) -> dict[str, tuple[str | None, str | None]]:
+def list_joined(table: ProjectProductTable) -> dict[str, tuple[str | None, str | None]]:
     return {id: (product.category, product.brand) for id, product in table.by_id.items()}
 
 
 @given(PRODUCTS, st.lists(STEP, max_size=6))
 async def test_what_has_changed_since_a_version_is_told(
-    known: dict[str, Product], steps: list[tuple[bool, set[str], dict[str, Product]]]
+    products: dict[str, Product], steps: list[tuple[bool, set[str], dict[str, Product]]]
 ) -> None:
-    table = ProjectProductTable(dict(known))
-    past = [(table.version, joined(table))]
-    for is_whole, ids, found in steps:
+    table = ProjectProductTable(dict(products))
+    past = [(table.version, list_joined(table))]
+    for is_whole, ids, changes in steps:
         if is_whole:
-            await table.replace(dict(found))
+            await table.replace(dict(changes))
         else:
-            table.update(ids, found)
-        now = joined(table)
+            table.update(ids, changes)
+        now = list_joined(table)
         past.append((table.version, now))
         for version, before in past:
             changed = table.list_changed_since(version)

@@ -12,8 +12,8 @@ from rtaplatform.core.errors import InvalidParameter
 
 
 def test_names_are_kept_in_their_order_and_each_once() -> None:
-    given = {"event_properties": ["plan", "utm-Term_2", "plan", "_x"]}
-    assert read_object(given, PROJECT_FIELDS)["event_properties"] == ["plan", "utm-Term_2", "_x"]
+    change = {"event_properties": ["plan", "utm-Term_2", "plan", "_x"]}
+    assert read_object(change, PROJECT_FIELDS)["event_properties"] == ["plan", "utm-Term_2", "_x"]
     assert read_change({"event_properties": None}, {"event_properties": ["plan"]}) == {"event_properties": []}
 
 

@@ -9,5 +9,5 @@ SERVER_IS_LOADED = "import sys; import rtaplatform.cli.commands.api; print('gran
 
 
 def test_the_command_does_not_load_the_server_before_it_has_set_the_options() -> None:
-    done = subprocess.run([sys.executable, "-c", SERVER_IS_LOADED], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", SERVER_IS_LOADED], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "False"

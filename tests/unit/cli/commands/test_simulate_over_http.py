@@ -46,10 +46,10 @@ def test_a_collector_that_is_not_there_ends_the_run_with_the_number_of_events(tm
         nobody_listens.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}"
         options = ["--via", "http", "--url", url, "--write-key", "rta_w_key", "--rate", "0", "--events", "20"]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "rtaplatform.cli.main", "simulate", *options, "--give-up", "0.1s"],
             cwd=tmp_path, env={**os.environ, "RTA_SUPERVISED": "1"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-    assert done.returncode == 3, done.stderr
-    assert f"The collector {url} gave no answer for 0.1 s: 20 events were not acknowledged." in done.stderr
-    assert "The collector is away; waiting for up to 0.1 s." in done.stderr
+    assert process.returncode == 3, process.stderr
+    assert f"The collector {url} gave no answer for 0.1 s: 20 events were not acknowledged." in process.stderr
+    assert "The collector is away; waiting for up to 0.1 s." in process.stderr

@@ -19,26 +19,26 @@ from rtaplatform.collect.adapters.posthog_bodies import (
 )
 from rtaplatform.collect.body.envelope import read_batch
 from rtaplatform.core.errors import UnreadableBody, UnsupportedEncoding
-from tests.unit.collect.drafts import taken
+from tests.unit.collect.drafts import collect_one
 
 BROWSER = {"token": "k", "$device_id": "d-1", "$is_identified": False, "$lib": "web", "$device_type": "Desktop"}
 EVENT = {"event": "Signed Up", "distinct_id": "d-1", "uuid": "m-1", "timestamp": "2026-11-22T09:00:00Z"}
 
 
-def adapted(event: dict[str, Any]) -> dict[str, Any] | None:
+def adapt_event(event: dict[str, Any]) -> dict[str, Any] | None:
     raw = adapt_posthog(json.dumps(event).encode())
     return None if raw is None else json.loads(raw)
 
 
-def kept(event: dict[str, Any]) -> dict[str, Any]:
-    answer = adapted(event)
+def adapt_kept_event(event: dict[str, Any]) -> dict[str, Any]:
+    answer = adapt_event(event)
     assert answer is not None
     return answer
 
 
 def test_an_event_of_a_server_is_a_track_call_of_its_user() -> None:
     properties = {"plan": "pro", "$lib": "posthog-python", "$lib_version": "7", "$is_server": True, "$os": "Linux"}
-    assert kept({**EVENT, "distinct_id": "u-1", "properties": properties}) == {
+    assert adapt_kept_event({**EVENT, "distinct_id": "u-1", "properties": properties}) == {
         "type": "track",
         "event": "Signed Up",
         "userId": "u-1",
@@ -62,7 +62,7 @@ def test_an_event_of_a_server_is_a_track_call_of_its_user() -> None:
     ],
 )
 def test_who_it_is(distinct_id: str, properties: dict[str, Any], person: tuple[str | None, str | None]) -> None:
-    event = kept({**EVENT, "distinct_id": distinct_id, "properties": properties})
+    event = adapt_kept_event({**EVENT, "distinct_id": distinct_id, "properties": properties})
     assert (event.get("userId"), event.get("anonymousId")) == person
 
 
@@ -71,29 +71,29 @@ def test_a_page_view_is_a_page_call_with_its_page() -> None:
         **BROWSER, "$current_url": "https://shop.example/a?utm_source=x", "$referrer": "https://t.example/",
         "title": "A", "$screen_width": 1280, "color": "red",
     }  # fmt: skip
-    event = kept({**EVENT, "event": "$pageview", "properties": properties})
+    event = adapt_kept_event({**EVENT, "event": "$pageview", "properties": properties})
     assert (event["type"], event["name"], event["properties"]) == ("page", "A", {"title": "A", "color": "red"})
     assert event["context"]["page"] == {
         "url": "https://shop.example/a?utm_source=x", "referrer": "https://t.example/", "title": "A", "path": "/a",
         "search": "?utm_source=x",
     }  # fmt: skip
-    direct = kept({**EVENT, "event": "$pageview", "properties": {**BROWSER, "$referrer": "$direct"}})
+    direct = adapt_kept_event({**EVENT, "event": "$pageview", "properties": {**BROWSER, "$referrer": "$direct"}})
     assert "page" not in direct["context"]
 
 
 def test_identify_alias_group_and_screen() -> None:
     sent = {"$anon_distinct_id": "d-1", "$set": {"plan": "pro"}, "$set_once": {"plan": "free", "first": 1}}
-    identify = kept({**EVENT, "event": "$identify", "distinct_id": "u", "properties": sent})
+    identify = adapt_kept_event({**EVENT, "event": "$identify", "distinct_id": "u", "properties": sent})
     assert (identify["type"], identify["userId"], identify["anonymousId"]) == ("identify", "u", "d-1")
     assert identify["traits"] == {"plan": "pro", "first": 1}
-    of_server = kept({**EVENT, "event": "$set", "distinct_id": "u", "$set": {"plan": "pro"}})
+    of_server = adapt_kept_event({**EVENT, "event": "$set", "distinct_id": "u", "$set": {"plan": "pro"}})
     assert (of_server["type"], of_server["traits"]) == ("identify", {"plan": "pro"})
-    alias = kept({**EVENT, "event": "$create_alias", "distinct_id": "old", "properties": {"alias": "new"}})
+    alias = adapt_kept_event({**EVENT, "event": "$create_alias", "distinct_id": "old", "properties": {"alias": "new"}})
     assert (alias["type"], alias["previousId"], alias["userId"]) == ("alias", "old", "new")
     assert "anonymousId" not in alias
     group = {**BROWSER, "$group_key": "acme", "$group_set": {"n": 1}}
-    assert kept({**EVENT, "event": "$groupidentify", "properties": group})["groupId"] == "acme"
-    assert kept({**EVENT, "event": "$screen", "properties": {"$screen_name": "Home"}})["name"] == "Home"
+    assert adapt_kept_event({**EVENT, "event": "$groupidentify", "properties": group})["groupId"] == "acme"
+    assert adapt_kept_event({**EVENT, "event": "$screen", "properties": {"$screen_name": "Home"}})["name"] == "Home"
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_identify_alias_group_and_screen() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_act_of_a_visitor_is_not_stored(event: str, properties: dict[str, Any]) -> None:
-    assert adapted({**EVENT, "event": event, "properties": properties}) is None
+    assert adapt_event({**EVENT, "event": event, "properties": properties}) is None
 
 
 def test_leaving_a_page_that_was_read_is_reading_time() -> None:
-    event = kept({**EVENT, "event": "$pageleave", "properties": {"$prev_pageview_duration": 31.7}})
+    event = adapt_kept_event({**EVENT, "event": "$pageleave", "properties": {"$prev_pageview_duration": 31.7}})
     assert (event["event"], event["properties"]) == ("Page Engaged", {"seconds": 31})
 
 
@@ -159,5 +159,5 @@ def test_bodies_that_cannot_be_opened_are_refused() -> None:
 
 def test_the_steps_take_it() -> None:
     raw = adapt_posthog(json.dumps({**EVENT, "properties": BROWSER}).encode()) or b""
-    record = taken(raw, is_from_browser=True)
+    record = collect_one(raw, is_from_browser=True)
     assert (record["source"], record["anonymousId"]) == ("web", "d-1")

@@ -14,19 +14,19 @@ from rtaplatform.collect.adapters.visitor_ids import name_visitor
 PAYLOAD = {"website": "k", "hostname": "shop.example", "url": "/a?x=1", "title": "A", "screen": "1280x720"}
 
 
-def plausible(body: dict[str, Any]) -> dict[str, Any] | None:
+def adapt_plausible_event(body: dict[str, Any]) -> dict[str, Any] | None:
     raw = adapt_plausible(json.dumps(body).encode(), "v-1")
     return None if raw is None else json.loads(raw)
 
 
-def umami(body: dict[str, Any]) -> dict[str, Any] | None:
+def adapt_umami_event(body: dict[str, Any]) -> dict[str, Any] | None:
     raw = adapt_umami(json.dumps(body).encode(), "v-1")
     return None if raw is None else json.loads(raw)
 
 
 def test_plausible_s_page_view_is_a_page_call() -> None:
     sent = {"n": "pageview", "u": "https://shop.example/a?utm_source=x", "d": "shop.example", "r": None, "w": 1280}
-    assert plausible(sent) == {
+    assert adapt_plausible_event(sent) == {
         "type": "page",
         "anonymousId": "v-1",
         "context": {
@@ -41,26 +41,26 @@ def test_plausible_s_other_events_are_track_calls_with_properties_and_revenue() 
     long = {"name": "Buy", "url": "https://s.example/", "props": '{"plan": "pro"}',
             "revenue": {"amount": "10.29", "currency": "EUR"}}  # fmt: skip
     for sent in (short, long):
-        event = plausible(sent)
+        event = adapt_plausible_event(sent)
         assert event is not None
         assert (event["type"], event["event"]) == ("track", "Buy")
         assert event["properties"] == {"plan": "pro", "revenue": "10.29", "currency": "EUR"}
 
 
 def test_a_page_told_by_what_is_after_the_hash_has_it_in_its_path() -> None:
-    event = plausible({"n": "pageview", "u": "https://s.example/app#/cart", "h": 1})
+    event = adapt_plausible_event({"n": "pageview", "u": "https://s.example/app#/cart", "h": 1})
     assert event is not None
     assert event["context"]["page"]["path"] == "/app#/cart"
 
 
 @pytest.mark.parametrize(("engaged_ms", "seconds"), [(9_999, None), (10_000, 10), (61_500, 61)])
 def test_plausible_s_engagement_is_reading_time_from_ten_seconds_on(engaged_ms: int, seconds: int | None) -> None:
-    event = plausible({"n": "engagement", "u": "https://s.example/", "e": engaged_ms, "sd": 50})
+    event = adapt_plausible_event({"n": "engagement", "u": "https://s.example/", "e": engaged_ms, "sd": 50})
     assert (event and event["properties"]["seconds"]) == seconds
 
 
 def test_umami_s_page_view_has_its_full_address() -> None:
-    event = umami({"type": "event", "payload": {**PAYLOAD, "referrer": "/before", "language": "de-DE"}})
+    event = adapt_umami_event({"type": "event", "payload": {**PAYLOAD, "referrer": "/before", "language": "de-DE"}})
     assert event == {
         "type": "page",
         "anonymousId": "v-1",
@@ -73,13 +73,15 @@ def test_umami_s_page_view_has_its_full_address() -> None:
 
 
 def test_umami_s_events_and_people() -> None:
-    event = umami({"type": "event", "payload": {**PAYLOAD, "name": "Buy", "data": {"plan": "pro"}, "tag": "b"}})
+    event = adapt_umami_event(
+        {"type": "event", "payload": {**PAYLOAD, "name": "Buy", "data": {"plan": "pro"}, "tag": "b"}}
+    )
     assert event is not None
     assert (event["type"], event["event"], event["properties"]) == ("track", "Buy", {"plan": "pro", "tag": "b"})
-    person = umami({"type": "identify", "payload": {**PAYLOAD, "id": "u-1", "data": {"plan": "pro"}}})
+    person = adapt_umami_event({"type": "identify", "payload": {**PAYLOAD, "id": "u-1", "data": {"plan": "pro"}}})
     assert person is not None
     assert (person["type"], person["userId"], person["traits"]) == ("identify", "u-1", {"plan": "pro"})
-    assert umami({"type": "performance", "payload": PAYLOAD}) is None
+    assert adapt_umami_event({"type": "performance", "payload": PAYLOAD}) is None
 
 
 def test_umami_s_website_is_the_key_and_a_server_names_its_visitor() -> None:

@@ -11,7 +11,7 @@ from rtaplatform.collect.body.batch_defaults import DEFAULTS_BYTES_MAX
 from rtaplatform.collect.body.envelope import read_batch
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import COLLECTED_BYTES_MAX, EVENT_BYTES_MAX, Reason
-from tests.unit.collect.drafts import CRAWLER, NOW, TRACK, batch, batch_of
+from tests.unit.collect.drafts import CRAWLER, NOW, TRACK, collect_batch, collect_batch_bytes
 
 
 def test_batch_defaults_apply_unless_an_event_has_its_own_values() -> None:
@@ -25,7 +25,7 @@ def test_batch_defaults_apply_unless_an_event_has_its_own_values() -> None:
             {"type": "page", "userId": "u", "integrations": {}, "timestamp": "2026-11-22T08:00:00Z"},
         ],
     }
-    (first, second), refused = batch(body)
+    (first, second), refused = collect_batch(body)
     assert not refused
     assert first["context"] == {"library": {"name": "analytics-go"}, "locale": "fr"}
     assert first["integrations"] == {"All": True}
@@ -38,9 +38,9 @@ def test_batch_defaults_apply_unless_an_event_has_its_own_values() -> None:
 
 def test_bad_events_do_not_spoil_their_batch() -> None:
     events = [{**TRACK, "type": "track"}, 5, None, {"type": "dance", "userId": "u", "messageId": "m-3"}, {}]
-    taken_events, refused = batch({"batch": events})
+    taken_events, refused = collect_batch({"batch": events})
     assert len(taken_events) == 1
-    assert [(one.index, one.reason, one.message_id) for one in refused] == [
+    assert [(refusal.index, refusal.reason, refusal.message_id) for refusal in refused] == [
         (1, Reason.NOT_AN_OBJECT, None),
         (2, Reason.NOT_AN_OBJECT, None),
         (3, Reason.UNKNOWN_TYPE, "m-3"),
@@ -63,17 +63,17 @@ def test_an_unreadable_event_is_refused_alone(broken: bytes, place: int) -> None
     good = [json.dumps({"type": "page", "userId": name, "p": '"}],{[\\"'}).encode() for name in ("a", "b")]
     events = [*good[:place], broken, *good[place:]]
     body = b'{"sentAt": "%s", "batch": [ %s ] , "context": {"locale":"de"}}' % (NOW.encode(), b", ".join(events))
-    records, refused = batch_of(body)
+    records, refused = collect_batch_bytes(body)
     assert [record["userId"] for record in records] == ["a", "b"]
     assert [record["context"] for record in records] == [{"locale": "de"}] * 2
-    assert [one.index for one in refused] == [place]
+    assert [refusal.index for refusal in refused] == [place]
     assert refused[0].reason in (Reason.NOT_JSON, Reason.NOT_UTF8, Reason.TOO_DEEP, Reason.NOT_AN_OBJECT)
 
 
 def test_an_empty_element_counts_as_an_event_except_after_the_last_comma() -> None:
     page = b'{"type":"page","userId":"u"}'
-    records, refused = batch_of(b'{"batch":[%s,,%s,]}' % (page, page))
-    assert (len(records), [(one.index, one.reason) for one in refused]) == (2, [(1, Reason.NOT_JSON)])
+    records, refused = collect_batch_bytes(b'{"batch":[%s,,%s,]}' % (page, page))
+    assert (len(records), [(refusal.index, refusal.reason) for refusal in refused]) == (2, [(1, Reason.NOT_JSON)])
 
 
 def test_unreadable_defaults_of_a_batch_cost_no_event() -> None:
@@ -82,14 +82,14 @@ def test_unreadable_defaults_of_a_batch_cost_no_event() -> None:
         b'"context":{"a":"\xff"}', b'"context":NaN', b'"context":[1]', b'"context":"x"', b'"context":{"a":undefined}',
         b'"integrations":{"a":"\xff"}', b'"sentAt":undefined', b'"timestamp":"\xff"', b'"sequence":01', b'"a":"\t"',
     ):  # fmt: skip
-        records, refused = batch_of(b"{%s,%s,}" % (slip, events))
+        records, refused = collect_batch_bytes(b"{%s,%s,}" % (slip, events))
         assert (len(records), refused) == (1, [])
         assert "context" not in records[0]
 
 
 def test_event_that_a_batch_makes_too_large_is_refused() -> None:
     body = {"context": {"x": "y" * COLLECTED_BYTES_MAX}, "batch": [{**TRACK, "type": "track"}]}
-    _, refused = batch(body)
+    _, refused = collect_batch(body)
     assert (refused[0].reason, refused[0].field, refused[0].message_id) == (Reason.TOO_LARGE, "context", "m-1")
 
 
@@ -99,7 +99,9 @@ def test_the_largest_event_has_room_for_the_largest_defaults() -> None:
     context = {"x": ""}
     context["x"] = "y" * (DEFAULTS_BYTES_MAX - len(json.dumps(context)) - len("null"))
     for sent in ({**event, "messageId": None}, event):
-        records, refused = batch({"context": context, "batch": [sent]}, is_from_browser=True, user_agent=CRAWLER)
+        records, refused = collect_batch(
+            {"context": context, "batch": [sent]}, is_from_browser=True, user_agent=CRAWLER
+        )
         assert (len(records), refused) == (1, [])
 
 
@@ -113,20 +115,20 @@ def test_defaults_over_a_limit_refuse_every_event_with_that_reason(name: str) ->
         ({"x": deep}, Reason.TOO_DEEP),
         ({"x": {f"{n}": 0 for n in range(500)}}, None),
     ):
-        records, refused = batch({name: value, "batch": [{**TRACK, "type": "track"}] * 2})
-        assert [one.reason for one in refused] == ([reason] * 2 if reason else [])
+        records, refused = collect_batch({name: value, "batch": [{**TRACK, "type": "track"}] * 2})
+        assert [refusal.reason for refusal in refused] == ([reason] * 2 if reason else [])
         assert len(records) == (0 if reason else 2)
     many = b'{"%s":{%s"":0},"batch":[{"type":"page","userId":"u"}]}' % (name.encode(), b'"":0,' * 1_000)
-    assert [one.reason for one in batch_of(many)[1]] == [Reason.TOO_MANY_KEYS]
+    assert [refusal.reason for refusal in collect_batch_bytes(many)[1]] == [Reason.TOO_MANY_KEYS]
 
 
 def test_keys_of_a_batch_and_of_an_event_are_counted_together() -> None:
     context = {f"b{n}": 0 for n in range(600)}
     own = {f"e{n}": 0 for n in range(401)}
-    _, refused = batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
+    _, refused = collect_batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
     assert (refused[0].reason, refused[0].field) == (Reason.TOO_MANY_KEYS, "context")
     own.popitem()
-    records, refused = batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
+    records, refused = collect_batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
     assert (len(records), refused) == (1, [])
 
 

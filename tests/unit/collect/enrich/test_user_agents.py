@@ -19,31 +19,31 @@ GECKO = "Gecko/20100101 Firefox/127.0"
 SAMSUNG = "AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36"
 
 
-def chrome(system: str, after: str = "Safari/537.36") -> str:
+def make_chrome(system: str, after: str = "Safari/537.36") -> str:
     return f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 {after}"
 
 
-def safari(system: str, browser: str = "Version/17.5") -> str:
+def make_safari(system: str, browser: str = "Version/17.5") -> str:
     return f"Mozilla/5.0 ({system}) {WEBKIT} {browser} Mobile/15E148 Safari/604.1"
 
 
 @pytest.mark.parametrize(
     ("agent", "device", "os", "browser"),
     [
-        (chrome(WINDOWS), "desktop", "Windows", "Chrome"),
-        (chrome(WINDOWS, "Safari/537.36 Edg/126.0.0.0"), "desktop", "Windows", "Edge"),
-        (chrome(WINDOWS, "Safari/537.36 OPR/112.0.0.0"), "desktop", "Windows", "Opera"),
+        (make_chrome(WINDOWS), "desktop", "Windows", "Chrome"),
+        (make_chrome(WINDOWS, "Safari/537.36 Edg/126.0.0.0"), "desktop", "Windows", "Edge"),
+        (make_chrome(WINDOWS, "Safari/537.36 OPR/112.0.0.0"), "desktop", "Windows", "Opera"),
         ("Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0) like Gecko", "desktop", "Windows", "Internet Explorer"),
         (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) {GECKO}", "desktop", "macOS", "Firefox"),
         (f"Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) {GECKO}", "desktop", "Linux", "Firefox"),
-        (chrome("X11; CrOS x86_64 14541.0.0"), "desktop", "Chrome OS", "Chrome"),
-        (safari("iPhone; CPU iPhone OS 17_5 like Mac OS X"), "phone", "iOS", "Safari"),
-        (safari("iPad; CPU OS 16_0 like Mac OS X", "CriOS/120.0"), "tablet", "iOS", "Chrome"),
-        (chrome("Linux; Android 10; K", "Mobile Safari/537.36"), "phone", "Android", "Chrome"),
-        (chrome("Linux; Android 13; SM-X700"), "tablet", "Android", "Chrome"),
+        (make_chrome("X11; CrOS x86_64 14541.0.0"), "desktop", "Chrome OS", "Chrome"),
+        (make_safari("iPhone; CPU iPhone OS 17_5 like Mac OS X"), "phone", "iOS", "Safari"),
+        (make_safari("iPad; CPU OS 16_0 like Mac OS X", "CriOS/120.0"), "tablet", "iOS", "Chrome"),
+        (make_chrome("Linux; Android 10; K", "Mobile Safari/537.36"), "phone", "Android", "Chrome"),
+        (make_chrome("Linux; Android 13; SM-X700"), "tablet", "Android", "Chrome"),
         (f"Mozilla/5.0 (Linux; Android 13; SM-S918B) {SAMSUNG}", "phone", "Android", "Samsung Internet"),
-        (chrome("Linux; Android 14; Pixel 8; wv", "Mobile Safari/537.36"), "phone", "Android", "Chrome"),
-        (chrome("Web0S; Linux/SmartTV", "Safari/537.36 WebAppManager"), "tv", "Web0S", "Chrome"),
+        (make_chrome("Linux; Android 14; Pixel 8; wv", "Mobile Safari/537.36"), "phone", "Android", "Chrome"),
+        (make_chrome("Web0S; Linux/SmartTV", "Safari/537.36 WebAppManager"), "tv", "Web0S", "Chrome"),
         (f"Mozilla/5.0 (PlayStation 5 3.03) {WEBKIT} Version/15.4 Safari/605.1.15", "console", "", "Safari"),
     ],
 )
@@ -60,13 +60,15 @@ def test_what_tells_nothing_is_no_error(agent: str) -> None:
 def test_hints_name_the_system_that_the_user_agent_hides() -> None:
     hints = read_hints("?0", '"macOS"')
     assert read_technology("Mozilla/5.0 Chrome/126.0.0.0 Safari/537.36", hints).os == "macOS"
-    assert read_technology(chrome(WINDOWS), read_hints("?1", '"Android"')) == Technology("phone", "Android", "Chrome")
+    assert read_technology(make_chrome(WINDOWS), read_hints("?1", '"Android"')) == Technology(
+        "phone", "Android", "Chrome"
+    )
 
 
 def test_hints_that_say_nothing_change_nothing() -> None:
     assert read_hints(None, None) is NO_HINTS
-    assert read_technology(chrome(WINDOWS), read_hints("?0", '"Unknown"')) == read_technology(chrome(WINDOWS))
-    assert read_technology(chrome(WINDOWS), read_hints("yes", "")) == read_technology(chrome(WINDOWS))
+    assert read_technology(make_chrome(WINDOWS), read_hints("?0", '"Unknown"')) == read_technology(make_chrome(WINDOWS))
+    assert read_technology(make_chrome(WINDOWS), read_hints("yes", "")) == read_technology(make_chrome(WINDOWS))
 
 
 @pytest.mark.parametrize(

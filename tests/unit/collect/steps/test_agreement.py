@@ -16,7 +16,7 @@ from rtaplatform.core.events import COMMERCE_EVENTS, Reason
 from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS
 from rtaplatform.process.decode.commerce import read_commerce
 from rtaplatform.process.decode.fast import read_event
-from tests.unit.process.decode.odd_records import Json, text_of
+from tests.unit.process.decode.odd_records import Json, write_text
 
 NOW_MS = 1_795_341_600_000
 NUMBERS = st.one_of(
@@ -58,16 +58,16 @@ PROPERTIES = st.one_of(
 )  # fmt: skip
 
 
-def nested(levels: int) -> Json:
+def nest(levels: int) -> Json:
     return Json('{"a":' * levels + "1" + "}" * levels)
 
 
-def wide(keys: int) -> Json:
+def widen(keys: int) -> Json:
     return Json("{" + ",".join(f'"k{n}":0' for n in range(keys)) + "}")
 
 
 SHAPES: st.SearchStrategy[Any] = st.sampled_from(
-    [*map(nested, (29, 30, 31, 32, 40)), *map(wide, (400, 600, 999, 1_000, 1_001)), {"x": "y" * 8_000},
+    [*map(nest, (29, 30, 31, 32, 40)), *map(widen, (400, 600, 999, 1_000, 1_001)), {"x": "y" * 8_000},
      {"x": "y" * 3_000}, {"ip": "192.0.2.1"}, {"userAgent": "Googlebot/2.1"}, [], "", False, 5, "x", None,
      Json('"\\xff"'), Json("[" * 33 + "]" * 33)]
 )  # fmt: skip
@@ -99,7 +99,7 @@ def collect(body: bytes) -> Draft | DraftRefused:
     return ready[0] if ready else refused[0]
 
 
-def reason_of_worker(value: bytes, *, was_collected: bool = False) -> Reason | None:
+def find_reason_of_worker(value: bytes, *, was_collected: bool = False) -> Reason | None:
     try:
         event = read_event(value, topic_source="web", record_timestamp_ms=NOW_MS, was_collected=was_collected)
         if event.name in COMMERCE_EVENTS:
@@ -109,26 +109,26 @@ def reason_of_worker(value: bytes, *, was_collected: bool = False) -> Reason | N
     return Reason.TIME_IN_FUTURE if event.time_ms > NOW_MS + 300_000 else None
 
 
-def bytes_of(value: Any) -> bytes:
+def encode_value(value: Any) -> bytes:
     """As JSON, with a byte that is no UTF-8 where there is U+00FF in `Json`."""
-    return text_of(value).encode(errors="surrogatepass").replace(b"\\xff", b"\xff")
+    return write_text(value).encode(errors="surrogatepass").replace(b"\\xff", b"\xff")
 
 
 @settings(max_examples=1_500, deadline=None)
 @given(EVENTS)
 def test_no_worker_quarantines_what_the_collector_accepts(event: dict[str, Any]) -> None:
-    taken = collect(bytes_of(event))
+    taken = collect(encode_value(event))
     if isinstance(taken, Draft):
-        assert reason_of_worker(taken.value, was_collected=True) is None, (event, taken.value)
+        assert find_reason_of_worker(taken.value, was_collected=True) is None, (event, taken.value)
 
 
 @settings(max_examples=1_500, deadline=None)
 @given(EVENTS)
 def test_the_collector_refuses_nothing_that_a_worker_accepts(event: dict[str, Any]) -> None:
-    taken = collect(bytes_of(event))
+    taken = collect(encode_value(event))
     if isinstance(taken, DraftRefused):
         ours = {**event, "type": "track", "projectId": "demo", "marks": None}
-        assert reason_of_worker(bytes_of(ours)) is not None, (event, taken)
+        assert find_reason_of_worker(encode_value(ours)) is not None, (event, taken)
 
 
 @settings(max_examples=1_000, deadline=None)
@@ -138,13 +138,15 @@ def test_the_collector_refuses_nothing_that_a_worker_accepts(event: dict[str, An
         {}, optional={"context": SHAPES, "integrations": SHAPES, "sentAt": TIMES, "timestamp": TIMES, "writeKey": LOOSE}
     ),
 )
-def test_no_worker_quarantines_an_accepted_event_of_a_batch(events: list[Any], said: dict[str, Any]) -> None:
+def test_no_worker_quarantines_an_accepted_event_of_a_batch(events: list[Any], batch_fields: dict[str, Any]) -> None:
     events = [{"type": "track", **event} if isinstance(event, dict) else event for event in events]
-    drafts = list(draft_batch(read_batch(bytes_of({**said, "batch": events})), "demo", RequestArrival(NOW_MS)))
+    drafts = list(
+        draft_batch(read_batch(encode_value({**batch_fields, "batch": events})), "demo", RequestArrival(NOW_MS))
+    )
     taken, refused = run_steps(drafts, {})
     assert len(drafts) == len(events) == len(taken) + len(refused)
     for draft in taken:
-        assert reason_of_worker(draft.value, was_collected=True) is None, (said, draft.value)
+        assert find_reason_of_worker(draft.value, was_collected=True) is None, (batch_fields, draft.value)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,6 @@ def test_no_worker_quarantines_an_accepted_event_of_a_batch(events: list[Any], s
 def test_collector_and_worker_agree_on_hard_cases(body: bytes) -> None:
     taken = collect(body)
     if isinstance(taken, Draft):
-        assert reason_of_worker(taken.value, was_collected=True) is None
+        assert find_reason_of_worker(taken.value, was_collected=True) is None
     else:
-        assert reason_of_worker(b'{"projectId":"demo","type":"track",' + body[1:]) == taken.reason
+        assert find_reason_of_worker(b'{"projectId":"demo","type":"track",' + body[1:]) == taken.reason

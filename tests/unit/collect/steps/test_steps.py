@@ -13,11 +13,23 @@ from rtaplatform.collect.body.write_keys import find_write_keys
 from rtaplatform.collect.steps.steps import run_steps, to_record
 from rtaplatform.core.events import EVENT_BYTES_MAX, Reason
 from rtaplatform.core.time.timestamps import format_iso_utc
-from tests.unit.collect.drafts import CRAWLER, NOW, NOW_MS, TRACK, arrival, batch, batch_of, single, taken
+from tests.unit.collect.drafts import (
+    CRAWLER,
+    NOW,
+    NOW_MS,
+    TRACK,
+    collect_batch,
+    collect_batch_bytes,
+    collect_one,
+    collect_or_refuse,
+    make_arrival,
+)
 
 
 def test_record_is_what_the_contract_says() -> None:
-    record = taken({**TRACK, "userId": "u-4", "timestamp": "2026-11-22T10:00:00.120Z", "properties": {"price": 12.5}})
+    record = collect_one(
+        {**TRACK, "userId": "u-4", "timestamp": "2026-11-22T10:00:00.120Z", "properties": {"price": 12.5}}
+    )
     assert record == {
         **TRACK,
         "projectId": "demo",
@@ -78,7 +90,7 @@ def test_record_is_what_the_contract_says() -> None:
     ],
 )
 def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field: str | None) -> None:
-    refused = single(event)
+    refused = collect_or_refuse(event)
     assert isinstance(refused, DraftRefused), refused
     assert (refused.reason, refused.field) == (reason, field)
 
@@ -102,23 +114,23 @@ def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field:
     ],
 )
 def test_a_good_event_is_accepted(event: dict[str, Any]) -> None:
-    taken(event)
+    collect_one(event)
 
 
 @pytest.mark.parametrize("empty", [[], "", False, None])
 def test_an_empty_list_where_an_object_belongs_is_an_empty_object(empty: Any) -> None:
-    record = taken({**TRACK, "properties": empty, "context": empty, "traits": empty, "integrations": empty})
-    wanted: dict[str, Any] | None = None if empty is None else {}
-    assert (record["properties"], record["context"]) == (wanted, wanted)
+    record = collect_one({**TRACK, "properties": empty, "context": empty, "traits": empty, "integrations": empty})
+    expected: dict[str, Any] | None = None if empty is None else {}
+    assert (record["properties"], record["context"]) == (expected, expected)
     assert record["traits"] == empty
-    events, refused = batch({"context": empty, "integrations": empty, "batch": [{**TRACK, "type": "track"}]})
+    events, refused = collect_batch({"context": empty, "integrations": empty, "batch": [{**TRACK, "type": "track"}]})
     assert (len(events), refused) == (1, [])
 
 
 def test_a_byte_order_mark_and_trailing_blanks_and_nuls_are_ignored() -> None:
     around = b"\xef\xbb\xbf%s \r\n\x00\x00"
-    assert taken(around % json.dumps(TRACK).encode())["event"] == "Product Viewed"
-    events, refused = batch_of(around % json.dumps({"batch": [{**TRACK, "type": "track"}]}).encode())
+    assert collect_one(around % json.dumps(TRACK).encode())["event"] == "Product Viewed"
+    events, refused = collect_batch_bytes(around % json.dumps({"batch": [{**TRACK, "type": "track"}]}).encode())
     assert (len(events), refused) == (1, [])
 
 
@@ -133,43 +145,45 @@ def test_limits_hold_to_the_byte_and_the_level() -> None:
     def wide(keys: int) -> dict[str, Any]:
         return {**TRACK, "properties": {f"k{n}": 1 for n in range(keys)}}
 
-    taken(sized(EVENT_BYTES_MAX))
-    assert isinstance(single(sized(EVENT_BYTES_MAX + 1)), DraftRefused)
-    taken(nested(32))
-    assert isinstance(single(nested(33)), DraftRefused)
-    taken(wide(1_000))
-    assert isinstance(single(wide(1_001)), DraftRefused)
+    collect_one(sized(EVENT_BYTES_MAX))
+    assert isinstance(collect_or_refuse(sized(EVENT_BYTES_MAX + 1)), DraftRefused)
+    collect_one(nested(32))
+    assert isinstance(collect_or_refuse(nested(33)), DraftRefused)
+    collect_one(wide(1_000))
+    assert isinstance(collect_or_refuse(wide(1_001)), DraftRefused)
 
 
 def test_numbers_pass_as_they_were_written() -> None:
     body = b'{"event":"x","userId":"u","properties":{"a":12.10,"b":123456789012345678901234567890,"c":1E+2,"d":-0.0}}'
-    drafts, _ = run_steps([draft_single(body, "track", "demo", arrival())], {})
+    drafts, _ = run_steps([draft_single(body, "track", "demo", make_arrival())], {})
     assert b'{"a":12.10,"b":123456789012345678901234567890,"c":1E+2,"d":-0.0}' in drafts[0].value
 
 
 def test_half_of_a_surrogate_pair_becomes_the_replacement_character() -> None:
-    record = taken(rb'{"event":"x\ud83d","userId":"u","properties":{"ok":"\ud83d\ude00","no":"\\ud83d"}}')
+    record = collect_one(rb'{"event":"x\ud83d","userId":"u","properties":{"ok":"\ud83d\ude00","no":"\\ud83d"}}')
     assert record["event"] == "x\ufffd"
     assert record["properties"] == {"ok": "😀", "no": "\\ud83d"}
 
 
 def test_half_a_surrogate_pair_and_an_infinite_number_still_make_a_key() -> None:
-    drafts, _ = run_steps([draft_single(rb'{"event":"x","p":1e400,"userId":"\ud800"}', "track", "demo", arrival())], {})
+    drafts, _ = run_steps(
+        [draft_single(rb'{"event":"x","p":1e400,"userId":"\ud800"}', "track", "demo", make_arrival())], {}
+    )
     assert to_record(drafts[0]).key == "demo:\ufffd".encode()
     assert b'"p":1e400' in drafts[0].value
 
 
 def test_integers_are_ids_in_decimal() -> None:
-    record = taken({**TRACK, "userId": 5, "messageId": 7})
+    record = collect_one({**TRACK, "userId": 5, "messageId": 7})
     assert (record["userId"], record["messageId"]) == ("5", "7")
 
 
 def test_clients_cannot_set_reserved_fields() -> None:
-    said = {
+    reserved_fields = {
         "projectId": "other", "receivedAt": "1999-01-01", "marks": ["made_id", "unreadable_time", 5],
         "writeKey": "secret", "api_key": "secret",
     }  # fmt: skip
-    record = taken({**TRACK, **said, "context": {"ip": "192.0.2.1", "locale": "de"}})
+    record = collect_one({**TRACK, **reserved_fields, "context": {"ip": "192.0.2.1", "locale": "de"}})
     assert record["projectId"] == "demo"
     assert record["receivedAt"] == NOW
     assert "marks" not in record
@@ -179,12 +193,12 @@ def test_clients_cannot_set_reserved_fields() -> None:
 
 
 def test_a_client_may_mark_itself_as_a_bot() -> None:
-    said = ["made_id", "bot:me", {"bot:": 1}, "bot:" + "x" * 100]
-    assert taken({**TRACK, "marks": said})["marks"] == ["bot:me", "bot:" + "x" * 60]
-    assert len(taken({**TRACK, "marks": ["bot:x"] * 1_000})["marks"]) == 4
+    marks = ["made_id", "bot:me", {"bot:": 1}, "bot:" + "x" * 100]
+    assert collect_one({**TRACK, "marks": marks})["marks"] == ["bot:me", "bot:" + "x" * 60]
+    assert len(collect_one({**TRACK, "marks": ["bot:x"] * 1_000})["marks"]) == 4
     odds: list[Any] = ["bot:me", {"bot:me": 1}, 5, None, [], False]
     for odd in odds:
-        assert "marks" not in taken({**TRACK, "marks": odd})
+        assert "marks" not in collect_one({**TRACK, "marks": odd})
 
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -213,22 +227,24 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
 def test_bots_are_marked_by_the_visitors_user_agent(
     own: Any, of_request: Any, is_from_browser: bool, is_bot: bool
 ) -> None:
-    record = taken({**TRACK, "context": {"userAgent": own}}, user_agent=of_request, is_from_browser=is_from_browser)
+    record = collect_one(
+        {**TRACK, "context": {"userAgent": own}}, user_agent=of_request, is_from_browser=is_from_browser
+    )
     assert record.get("marks") == (["bot:user_agent"] if is_bot else None)
 
 
 def test_an_app_with_a_library_as_user_agent_is_no_bot() -> None:
-    assert "marks" not in taken({**TRACK, "source": "android", "context": {"userAgent": "okhttp/4.12.0"}})
-    assert taken({**TRACK, "source": "android", "context": {"userAgent": CRAWLER}})["marks"] == ["bot:user_agent"]
+    assert "marks" not in collect_one({**TRACK, "source": "android", "context": {"userAgent": "okhttp/4.12.0"}})
+    assert collect_one({**TRACK, "source": "android", "context": {"userAgent": CRAWLER}})["marks"] == ["bot:user_agent"]
 
 
 def test_type_comes_from_the_path_of_a_single_call() -> None:
-    assert taken({"userId": "u"}, "identify")["type"] == "identify"
-    assert taken({"userId": "u", "type": "track"}, "page")["type"] == "page"
+    assert collect_one({"userId": "u"}, "identify")["type"] == "identify"
+    assert collect_one({"userId": "u", "type": "track"}, "page")["type"] == "page"
 
 
 def test_made_message_id_is_marked() -> None:
-    record = taken({"event": "x", "userId": "u"})
+    record = collect_one({"event": "x", "userId": "u"})
     assert record["marks"] == ["made_id"]
     assert len(record["messageId"]) == 36
 
@@ -309,7 +325,7 @@ def test_made_message_id_is_marked() -> None:
     ],
 )  # fmt: skip
 def test_time_of_an_event(times: dict[str, Any], timestamp: str, original: Any, marks: list[str] | None) -> None:
-    record = taken({**TRACK, **times})
+    record = collect_one({**TRACK, **times})
     assert record["timestamp"] == timestamp
     assert record["originalTimestamp"] == original
     assert record.get("marks") == marks
@@ -317,15 +333,15 @@ def test_time_of_an_event(times: dict[str, Any], timestamp: str, original: Any, 
 
 def test_a_retry_corrects_only_a_clock_that_is_ahead() -> None:
     behind = {"timestamp": "2026-11-22T09:00:00.000Z", "sentAt": "2026-11-22T09:00:00.541Z"}
-    assert taken({**TRACK, **behind}, is_retry=True)["timestamp"] == "2026-11-22T09:00:00.000Z"
+    assert collect_one({**TRACK, **behind}, is_retry=True)["timestamp"] == "2026-11-22T09:00:00.000Z"
     ahead = {"timestamp": "2026-11-22T11:00:00.000Z", "sentAt": "2026-11-22T11:00:00.541Z"}
-    assert taken({**TRACK, **ahead}, is_retry=True)["timestamp"] == "2026-11-22T10:00:00.000Z"
+    assert collect_one({**TRACK, **ahead}, is_retry=True)["timestamp"] == "2026-11-22T10:00:00.000Z"
 
 
 def test_a_future_time_without_a_correction_is_refused() -> None:
     ahead = {**TRACK, "timestamp": "2026-11-24T10:00:00.000Z"}
     for sent_at in (None, "nonsense", "2026-11-24T10:00:00.000Z"):
-        refused = single({**ahead, "sentAt": sent_at})
+        refused = collect_or_refuse({**ahead, "sentAt": sent_at})
         assert isinstance(refused, DraftRefused)
         assert (refused.reason, refused.field) == (Reason.TIME_IN_FUTURE, "timestamp")
 
@@ -333,14 +349,14 @@ def test_a_future_time_without_a_correction_is_refused() -> None:
 def test_an_event_too_old_to_count_is_reported_as_late() -> None:
     def is_late(days: int) -> bool:
         event = {**TRACK, "timestamp": format_iso_utc(NOW_MS - days * 86_400_000)}
-        ready, _ = run_steps([draft_single(json.dumps(event).encode(), "track", "demo", arrival())], {})
+        ready, _ = run_steps([draft_single(json.dumps(event).encode(), "track", "demo", make_arrival())], {})
         return ready[0].is_late
 
     assert [is_late(days) for days in (0, 398, 399, 400, 4_000)] == [False, False, False, True, True]
 
 
 def test_sent_at_falls_back_to_the_header() -> None:
-    record = taken({**TRACK, "originalTimestamp": "2026-11-22T09:00:00.000Z"}, sent_at="2026-11-22T09:00:00.541Z")
+    record = collect_one({**TRACK, "originalTimestamp": "2026-11-22T09:00:00.000Z"}, sent_at="2026-11-22T09:00:00.541Z")
     assert record["timestamp"] == "2026-11-22T10:00:00.000Z"
 
 
@@ -368,7 +384,7 @@ def test_a_write_key_is_found_in_the_body(body: bytes, key: str | None) -> None:
 )
 def test_key_and_topic(event: dict[str, Any], key: bytes, topic: str) -> None:
     body = json.dumps(event).encode()
-    drafts, _ = run_steps([draft_single(body, "track", "demo", arrival())], {})
+    drafts, _ = run_steps([draft_single(body, "track", "demo", make_arrival())], {})
     record = to_record(drafts[0])
     assert (record.key, record.topic) == (key, topic)
     assert (record.timestamp_ms, record.bytes_as_sent) == (NOW_MS, len(body))

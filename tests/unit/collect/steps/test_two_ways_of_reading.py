@@ -45,7 +45,7 @@ def _draft(body: bytes) -> Draft:
     return draft_single(body, "track", "demo", RequestArrival(received_ms=NOW_MS))
 
 
-def _contents(result: Draft | DraftRefused) -> Any:
+def _read_contents(result: Draft | DraftRefused) -> Any:
     if isinstance(result, DraftRefused):
         return result
     return repr(result.values), {name: bytes(raw) for name, raw in result.fields.items()}
@@ -58,7 +58,7 @@ def _contents(result: Draft | DraftRefused) -> Any:
 @example(b"[]")
 def test_both_ways_of_reading_give_the_same(body: bytes) -> None:
     assume(find_flaw(body, AS_SENT) is None)  # else it is refused before it is read
-    assert _contents(read_event(_draft(body))) == _contents(_read_event_carefully(_draft(body)))
+    assert _read_contents(read_event(_draft(body))) == _read_contents(_read_event_carefully(_draft(body)))
 
 
 @given(BODIES)

@@ -24,13 +24,13 @@ def murmur64a(data: bytes, seed: int = 0xADC83B19) -> int:
     return h ^ h >> 47
 
 
-def registers_of(persons: set[bytes]) -> dict[int, int]:
-    found: dict[int, int] = {}
+def compute_registers(persons: set[bytes]) -> dict[int, int]:
+    registers: dict[int, int] = {}
     for person in persons:
         index, bits = murmur64a(person) % REGISTERS, f"{murmur64a(person) >> 14:050b}"
         rank = len(bits) - len(bits.rstrip("0")) + 1 if "1" in bits else 51
-        found[index] = max(found.get(index, 0), rank)
-    return found
+        registers[index] = max(registers.get(index, 0), rank)
+    return registers
 
 
 def read(sketch: bytes) -> dict[int, int]:
@@ -45,15 +45,15 @@ def test_registers_are_as_defined(persons: set[bytes]) -> None:
     assert len(sketch) == BYTES
     assert sketch[:5] == b"HYLL\0"
     assert sketch[15] & 0x80, "a cached count would be believed"
-    assert read(sketch) == registers_of(persons)
+    assert read(sketch) == compute_registers(persons)
 
 
 def test_many_persons_and_some_twice() -> None:
     persons = [random.Random(1).randbytes(8) for _ in range(3)] + [n.to_bytes(8, "big") for n in range(20_000)]
-    assert read(hyperloglog(persons * 2)) == registers_of(set(persons))
+    assert read(hyperloglog(persons * 2)) == compute_registers(set(persons))
 
 
 def test_a_hash_without_set_bits_has_the_last_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtaplatform.core.sketches.hyperloglog._murmur64a", lambda words: words)
-    persons = [rest << 14 | index for index, rest in ((5, 0), (6, 1), (7, 2**49))]
+    persons = [high_bits << 14 | index for index, high_bits in ((5, 0), (6, 1), (7, 2**49))]
     assert read(hyperloglog(person.to_bytes(8, "little") for person in persons)) == {5: 51, 6: 1, 7: 50}

@@ -27,7 +27,7 @@ ZONES = [
 ]  # fmt: skip
 
 
-def minute(text: str) -> int:
+def find_minute(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) // 60
 
 
@@ -61,10 +61,10 @@ def minute(text: str) -> int:
     ],
 )
 def test_hours_and_days_are_local(zone: str, at: str, hour: str, day: str) -> None:
-    assert find_bucket_starts(minute(at), zone) == (minute(at), minute(hour), minute(day))
+    assert find_bucket_starts(find_minute(at), zone) == (find_minute(at), find_minute(hour), find_minute(day))
 
 
-@given(st.integers(minute("1980-01-01"), minute("2037-12-31")), st.sampled_from(ZONES))
+@given(st.integers(find_minute("1980-01-01"), find_minute("2037-12-31")), st.sampled_from(ZONES))
 @settings(max_examples=300)
 def test_buckets_are_the_oracles(at: int, zone: str) -> None:
     starts = oracle_calendar.find_bucket_starts(at * MINUTE_MS, zone)
@@ -74,9 +74,9 @@ def test_buckets_are_the_oracles(at: int, zone: str) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("month", ["2026-03-05", "2026-04-01", "2026-10-01", "2026-10-24", "2011-12-28", "2018-11-02"])
 def test_buckets_follow_each_other_and_lie_in_one_another(zone: str, month: str) -> None:
-    begin = minute(month)
-    found = [find_bucket_starts(at, zone) for at in range(begin, begin + 4 * 1_440)]
-    for before, after in pairwise(found):
+    begin = find_minute(month)
+    buckets = [find_bucket_starts(at, zone) for at in range(begin, begin + 4 * 1_440)]
+    for before, after in pairwise(buckets):
         for start, last in ((after.hour, before.hour), (after.day, before.day)):
             assert start in (last, after.minute)  # the same bucket, or a new one that begins here
         assert after.day <= after.hour <= after.minute
@@ -84,7 +84,7 @@ def test_buckets_follow_each_other_and_lie_in_one_another(zone: str, month: str)
 
 @pytest.mark.parametrize("kind", list(BucketKind))
 def test_a_bucket_is_kept_up_to_its_retention_and_expires_later(kind: BucketKind) -> None:
-    start = minute("2026-11-22T10:00")
+    start = find_minute("2026-11-22T10:00")
     end_ms = start * MINUTE_MS + RETENTION_MS[kind]
     assert is_kept(kind, start, end_ms - 1)
     assert not is_kept(kind, start, end_ms)

@@ -49,5 +49,5 @@ def test_a_machine_without_zones_of_its_own_has_all_of_them() -> None:
         "print(len(list_zone_names()), find_bucket_starts(30_000_017, 'Europe/Berlin'))"
     )
     environment = {**os.environ, "PYTHONTZPATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == f"{len(list_zone_names())} {find_bucket_starts(30_000_017, 'Europe/Berlin')}"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert process.stdout.strip() == f"{len(list_zone_names())} {find_bucket_starts(30_000_017, 'Europe/Berlin')}"

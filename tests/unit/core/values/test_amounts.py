@@ -114,12 +114,12 @@ numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,12})?([eE][+-]?[0-9]{
 @given(numbers)
 def test_any_number_is_what_the_oracle_makes_of_it(text: str) -> None:
     try:
-        wanted = read_amount(OracleNumber(text))
+        expected = read_amount(OracleNumber(text))
     except InvalidAmount:
         with pytest.raises(AmountError):
             scale_amount(text)
     else:
-        assert scale_amount(text) == wanted
+        assert scale_amount(text) == expected
 
 
 @given(numbers, numbers)

@@ -26,19 +26,19 @@ def read(name: str, fields: dict[str, Any]) -> EventCommerce:
 
 
 def test_a_purchase_is_an_order() -> None:
-    found = read("purchase", PURCHASE)
-    assert (found.units, found.revenue) == (40_000, 305_000)
-    assert found.products == {
+    commerce = read("purchase", PURCHASE)
+    assert (commerce.units, commerce.revenue) == (40_000, 305_000)
+    assert commerce.products == {
         "p": {"orders": 1, "units": 30_000, "revenue": 300_000},
         "q": {"orders": 1, "units": 10_000, "revenue": 5_000},
     }
-    assert found.shared_field == "shared_orders"
+    assert commerce.shared_field == "shared_orders"
 
 
 def test_a_view_of_ga4_is_one_of_each_item() -> None:
     two = {"items": [{"item_id": "p"}, {"item_id": "q"}, {"item_id": "p"}]}
-    found = read("view_item", two)
-    assert (found.products, found.shared_field) == ({"p": {"views": 1}, "q": {"views": 1}}, "shared_views")
+    commerce = read("view_item", two)
+    assert (commerce.products, commerce.shared_field) == ({"p": {"views": 1}, "q": {"views": 1}}, "shared_views")
     assert read("add_to_cart", {"items": [{"item_id": 7, "quantity": 2}]}).products == {"7": {"adds": 1}}
     assert read("view_item", {"product_id": "root", **two}).products == {"root": {"views": 1}}
     assert read("view_item", {}).products == {"": {"views": 1}}
@@ -48,15 +48,17 @@ def test_a_view_of_ga4_is_one_of_each_item() -> None:
 def test_v1_names_products_by_id_and_orders_by_orderid() -> None:
     assert read("Viewed Product", {"id": "p"}).products == {"p": {"views": 1}}
     assert read("Added Product", {"product_id": None, "id": "p"}).products == {"p": {"adds": 1}}
-    found = read("Completed Order", {"orderId": "o", "id": "o", "total": 3, "products": {"0": {"id": "p", "price": 2}}})
-    assert found.products == {"p": {"orders": 1, "units": 10_000, "revenue": 20_000}}
-    assert found.revenue == 30_000
+    commerce = read(
+        "Completed Order", {"orderId": "o", "id": "o", "total": 3, "products": {"0": {"id": "p", "price": 2}}}
+    )
+    assert commerce.products == {"p": {"orders": 1, "units": 10_000, "revenue": 20_000}}
+    assert commerce.revenue == 30_000
     assert read("Completed Order", {"id": "o"}).products == {"": {"orders": 1, "units": 0, "revenue": 0}}
 
 
 def test_the_name_of_v2_goes_first_and_other_specs_names_are_read_in_their_own_events_only() -> None:
-    found = read("purchase", {**PURCHASE, "revenue": 1, "products": [{"product_id": "r", "item_id": "p"}]})
-    assert (found.revenue, list(found.products)) == (10_000, ["r"])
+    commerce = read("purchase", {**PURCHASE, "revenue": 1, "products": [{"product_id": "r", "item_id": "p"}]})
+    assert (commerce.revenue, list(commerce.products)) == (10_000, ["r"])
     assert read("Order Completed", PURCHASE).revenue == 0
     assert read("Product Viewed", {"id": "p"}).products == {"": {"views": 1}}
     assert json.loads(read_as_v2("purchase", json.dumps({"order_id": "a", "transaction_id": "b"}).encode())) == {

@@ -20,8 +20,8 @@ def test_a_shown_value_names_exactly_its_stored_value(value: str) -> None:
 
 
 @given(TRICKY, TRICKY)
-def test_no_two_values_are_shown_alike(one: str, other: str) -> None:
-    assert (to_shown_value(one) == to_shown_value(other)) == (one == other)
+def test_no_two_values_are_shown_alike(value: str, other: str) -> None:
+    assert (to_shown_value(value) == to_shown_value(other)) == (value == other)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_only_what_reads_like_a_marker_has_a_backslash(stored: str, shown: str) 
 
 
 @given(TRICKY, TRICKY)
-def test_no_track_event_shares_a_name_with_a_call_or_another_event(one: str, other: str) -> None:
-    assert to_track_name(one) not in CALL_NAMES.values()
-    assert (to_track_name(one) == to_track_name(other)) == (one == other)
+def test_no_track_event_shares_a_name_with_a_call_or_another_event(name: str, other: str) -> None:
+    assert to_track_name(name) not in CALL_NAMES.values()
+    assert (to_track_name(name) == to_track_name(other)) == (name == other)
 
 
 def test_a_track_named_like_a_call_is_told_apart() -> None:

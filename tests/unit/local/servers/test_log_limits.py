@@ -17,14 +17,16 @@ def test_all_partitions_together_stay_below_the_limit(bytes_max: int, count: int
     partitions = dict.fromkeys((*EVENTS, *OTHERS), count)
     limits = divide_bytes(bytes_max, partitions, EVENTS)
     # Kafka keeps up to a segment more than it is told.
-    kept = sum((one.retention_bytes + one.segment_bytes) * partitions[topic] for topic, one in limits.items())
-    assert bytes_max * 3 // 4 < kept <= bytes_max * 7 // 8
-    assert all(one.retention_bytes >= one.segment_bytes >= SEGMENT_BYTES_MIN for one in limits.values())
+    bytes_kept = sum(
+        (limit.retention_bytes + limit.segment_bytes) * partitions[topic] for topic, limit in limits.items()
+    )
+    assert bytes_max * 3 // 4 < bytes_kept <= bytes_max * 7 // 8
+    assert all(limit.retention_bytes >= limit.segment_bytes >= SEGMENT_BYTES_MIN for limit in limits.values())
 
 
 def test_events_take_most_of_it() -> None:
     limits = divide_bytes(4 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 4), EVENTS)
-    events = sum(4 * one.retention_bytes for topic, one in limits.items() if topic in EVENTS)
+    events = sum(4 * limit.retention_bytes for topic, limit in limits.items() if topic in EVENTS)
     assert events > 2.5 * GIB
 
 
@@ -35,4 +37,4 @@ def test_without_topics_there_is_nothing_to_limit() -> None:
 def test_no_segment_is_larger_than_kafka_takes() -> None:
     """Benchmarks and large disks have limits of hundreds of gigabytes."""
     limits = divide_bytes(1024 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 1), EVENTS)
-    assert max(one.segment_bytes for one in limits.values()) == GIB
+    assert max(limit.segment_bytes for limit in limits.values()) == GIB

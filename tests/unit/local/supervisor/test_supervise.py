@@ -23,25 +23,25 @@ def command(folder: Path, *argv: str) -> Command:
     return Command(argv, folder, make_plain_environment())
 
 
-def sleeper(folder: Path, name: str = "sleeper", tier: Tier = Tier.STAGE) -> ChildSpec:
+def make_sleeper(folder: Path, name: str = "sleeper", tier: Tier = Tier.STAGE) -> ChildSpec:
     return ChildSpec(name, lambda: command(folder, "/bin/sh", "-c", "exec sleep 60"), tier)
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path, said: list[str]) -> Supervisor:
-    return Supervisor(tmp_path / "logs", said.append)
+def supervisor(tmp_path: Path, lines: list[str]) -> Supervisor:
+    return Supervisor(tmp_path / "logs", lines.append)
 
 
 def test_a_child_that_ends_is_started_again_and_a_line_says_so(
-    supervisor: Supervisor, tmp_path: Path, said: list[str]
+    supervisor: Supervisor, tmp_path: Path, lines: list[str]
 ) -> None:
     with supervisor.stopping_on_signals():
-        supervisor.start(sleeper(tmp_path))
+        supervisor.start(make_sleeper(tmp_path))
         supervisor.wait_for("sleeper", lambda: True, 5)
         first = supervisor.list_pids()["sleeper"]
         os.kill(first, signal.SIGKILL)
@@ -49,7 +49,7 @@ def test_a_child_that_ends_is_started_again_and_a_line_says_so(
             if supervisor.list_pids().get("sleeper", first) != first:
                 break
         assert supervisor.list_pids()["sleeper"] != first
-    assert said == ["sleeper ended (signal 9); starting it again in 0.2 s"]
+    assert lines == ["sleeper ended (signal 9); starting it again in 0.2 s"]
 
 
 def test_a_child_that_ends_before_it_was_ready_is_an_error_with_the_end_of_its_log(
@@ -86,7 +86,7 @@ def test_a_step_that_fails_is_an_error(supervisor: Supervisor, tmp_path: Path) -
     with pytest.raises(SetupError, match=r"bad failed \(status 1\)"):
         supervisor.run_once(ChildSpec("bad", lambda: command(tmp_path, "/bin/sh", "-c", "exit 1")), 5)
     with pytest.raises(SetupError, match="slow was not done after 0 s"):
-        supervisor.run_once(sleeper(tmp_path, "slow"), 0.1)
+        supervisor.run_once(make_sleeper(tmp_path, "slow"), 0.1)
 
 
 def test_a_signal_ends_all_children_the_users_of_others_first(supervisor: Supervisor, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_child_runs_without_a_log_where_none_can_be_written(tmp_path: Path) ->
     assert process.read_exit_status() == 0
 
 
-def full(times: list[int]) -> Callable[[], None]:
+def make_full_disk(times: list[int]) -> Callable[[], None]:
     """Fails as on a full disk, so many times."""
 
     def write() -> None:
@@ -179,28 +179,28 @@ def full(times: list[int]) -> Callable[[], None]:
 
 
 def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
-    supervisor: Supervisor, tmp_path: Path, said: list[str]
+    supervisor: Supervisor, tmp_path: Path, lines: list[str]
 ) -> None:
-    left = [2]
-    supervisor.on_change = full(left)
+    failures_ahead = [2]
+    supervisor.on_change = make_full_disk(failures_ahead)
     with supervisor.stopping_on_signals():
-        supervisor.start(sleeper(tmp_path))
+        supervisor.start(make_sleeper(tmp_path))
         supervisor.wait_for("sleeper", lambda: True, 5)
         os.kill(supervisor.list_pids()["sleeper"], signal.SIGKILL)
         for _ in supervisor.tick(10):
-            if left[0] < 0 and "sleeper" in supervisor.list_pids():
+            if failures_ahead[0] < 0 and "sleeper" in supervisor.list_pids():
                 break
         assert "sleeper" in supervisor.list_pids()
-    assert left[0] < 0
-    assert said[0] == "cannot note where the children run: No space left on device; trying again until it can"
-    assert len([line for line in said if line.startswith("cannot note")]) == 1
+    assert failures_ahead[0] < 0
+    assert lines[0] == "cannot note where the children run: No space left on device; trying again until it can"
+    assert len([line for line in lines if line.startswith("cannot note")]) == 1
 
 
 def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
-    supervisor: Supervisor, tmp_path: Path, said: list[str]
+    supervisor: Supervisor, tmp_path: Path, lines: list[str]
 ) -> None:
-    left = [0]
-    fails = full(left)
+    failures_ahead = [0]
+    fails = make_full_disk(failures_ahead)
 
     def made() -> Command:
         fails()
@@ -209,13 +209,13 @@ def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
     with supervisor.stopping_on_signals():
         supervisor.start(ChildSpec("kafka", made))
         supervisor.wait_for("kafka", lambda: True, 5)
-        first, left[0] = supervisor.list_pids()["kafka"], 2
+        first, failures_ahead[0] = supervisor.list_pids()["kafka"], 2
         os.kill(first, signal.SIGKILL)
         for _ in supervisor.tick(10):
             if supervisor.list_pids().get("kafka", first) != first:
                 break
         assert supervisor.list_pids()["kafka"] != first
-    assert said == [
+    assert lines == [
         "kafka ended (signal 9); starting it again in 0.2 s",
         "kafka cannot be started (No space left on device); starting it again in 0.5 s",
         "kafka cannot be started (No space left on device); starting it again in 1 s",
@@ -232,7 +232,7 @@ def test_a_first_start_that_fails_is_said(supervisor: Supervisor, tmp_path: Path
 
 def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
     looks: list[bool] = []
-    child = replace(sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.list_pids()))
+    child = replace(make_sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.list_pids()))
     with supervisor.stopping_on_signals():
         supervisor.start(child)
         for _ in supervisor.tick(0.2):

@@ -48,21 +48,21 @@ class Sent:
     was_collected: bool
 
 
-def text_of(value: Any) -> str:
+def write_text(value: Any) -> str:
     """JSON, with what is `Json` already left alone."""
     if isinstance(value, Json):
         return value.text
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{text_of(inner)}" for name, inner in value.items()) + "}"
+        return "{" + ",".join(f"{json.dumps(name)}:{write_text(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(text_of, value)) + "]"
+        return "[" + ", ".join(map(write_text, value)) + "]"
     return json.dumps(value, ensure_ascii=len(str(value)) % 2 == 0)
 
 
 # What a field can be ------------------------------------------------------------------------------------------------
 
 
-def weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+def draw_weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     return st.sampled_from([of for weight, of in choices for _ in range(weight)]).flatmap(lambda of: of)
 
 
@@ -130,7 +130,7 @@ NOT_NUMBERS = [
     "12 EUR",
 ]
 decimal_text = st.from_regex(r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,8})?([eE][+-]?[0-9])?", fullmatch=True)
-amounts = weighted(
+amounts = draw_weighted(
     (6, st.sampled_from([Json(n) for n in GOOD_NUMBERS] + GOOD_NUMBERS)),
     (3, decimal_text),
     (3, decimal_text.map(Json)),
@@ -192,12 +192,12 @@ good_lines = st.fixed_dictionaries(
     optional={"price": st.sampled_from(["1.25", 3, Json("0.33333")]), "quantity": st.sampled_from([1, 2, Json("0.5")])},
 )
 # Each partition has orders of its own (`log_of`): of two equal ones in several, whichever is read first would count.
-order_ids = weighted(
+order_ids = draw_weighted(
     (8, st.sampled_from(["o1", "o2"])),
     (2, st.sampled_from([None, "", " ", "undefined", 0, Json("0.0"), "\tNULL", True, [], {"a": 1}, "-"])),
     (1, st.sampled_from(["x" * 257, "ä" * 128 + "x", Json("7" * 257)])),
 )
-entries = weighted(
+entries = draw_weighted(
     (5, st.lists(good_lines, max_size=4)),
     (3, st.lists(lines, max_size=3)),
     (2, st.lists(st.one_of(lines, st.sampled_from([*EMPTIES, 5, "p1"])), max_size=3)),
@@ -207,15 +207,15 @@ entries = weighted(
 properties = st.fixed_dictionaries(
     {},
     optional={
-        "product_id": weighted((5, st.sampled_from(["p1", "p2"])), (4, odd), (1, st.sampled_from(LONG_IDS))),
+        "product_id": draw_weighted((5, st.sampled_from(["p1", "p2"])), (4, odd), (1, st.sampled_from(LONG_IDS))),
         "order_id": order_ids,
-        "price": weighted((5, amounts), (1, odd)),
+        "price": draw_weighted((5, amounts), (1, odd)),
         "quantity": amounts,
         "revenue": amounts,
         "total": amounts,
         "currency": st.one_of(st.sampled_from(["EUR", "eur", "USD", "", "ß", *CURRENCIES]), odd),
         "products": entries,
-        "id": weighted((5, st.sampled_from(["p1", 7])), (1, odd), (1, st.sampled_from(LONG_IDS))),
+        "id": draw_weighted((5, st.sampled_from(["p1", 7])), (1, odd), (1, st.sampled_from(LONG_IDS))),
         "orderId": order_ids,
         "transaction_id": order_ids,
         "value": amounts,
@@ -237,16 +237,16 @@ FOREIGN = [
 good = {
     "projectId": st.sampled_from(["demo", "other", "howe"]),
     "type": st.sampled_from(["track", "track", "track", "page", "screen", "identify", "group", "alias"]),
-    "event": weighted(
+    "event": draw_weighted(
         (2, st.sampled_from([*EVENTS, "Order Completed", "Signed Up", "$page", "\\$page", "$x"])),
         (1, st.sampled_from(FOREIGN)),
     ),
-    "messageId": weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
-    "anonymousId": weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
+    "messageId": draw_weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
+    "anonymousId": draw_weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
 }
 
 
-def inner(*members: str) -> st.SearchStrategy[Any]:
+def draw_inner(*members: str) -> st.SearchStrategy[Any]:
     """An object of the context."""
     return st.one_of(st.fixed_dictionaries({}, optional={name: st.one_of(texts, odd) for name in members}), odd)
 
@@ -257,16 +257,16 @@ usual = {
     "timestamp": times,
     "originalTimestamp": st.one_of(times, st.none()),
     "marks": st.sampled_from([None, [], ["made_id"], ["bot:agent"], ["x", "bot:"], ["bot"], [""]]),
-    "properties": weighted((5, good_properties), (8, properties), (1, st.sampled_from(EMPTIES))),
+    "properties": draw_weighted((5, good_properties), (8, properties), (1, st.sampled_from(EMPTIES))),
     "context": st.fixed_dictionaries(
         {},
         optional={
-            "location": inner("country", "region"),
-            "device": inner("type"),
-            "os": inner("name"),
-            "page": inner("path", "url"),
-            "referrer": inner("host"),
-            "campaign": inner("source", "medium", "name"),
+            "location": draw_inner("country", "region"),
+            "device": draw_inner("type"),
+            "os": draw_inner("name"),
+            "page": draw_inner("path", "url"),
+            "referrer": draw_inner("host"),
+            "campaign": draw_inner("source", "medium", "name"),
             "channel": st.one_of(texts, odd),
             "locale": st.one_of(st.sampled_from(["de-CH", "DE_at", "fr", "-", "x_y-z"]), odd),
         },
@@ -277,21 +277,21 @@ removed = st.sets(st.sampled_from([*good, *usual]), max_size=2)
 shaken = st.sampled_from([0, 0, 0, 1])
 
 
-def _message(fields: dict[str, Any], others: dict[str, Any], out: set[str], is_shaken: int) -> dict[str, Any]:
+def _make_message(fields: dict[str, Any], others: dict[str, Any], out: set[str], is_shaken: int) -> dict[str, Any]:
     message = {**fields, **(others if is_shaken else {})}
     return {name: value for name, value in message.items() if not (is_shaken and name in out)}
 
 
-messages = st.builds(_message, st.fixed_dictionaries(good, optional=usual), replaced, removed, shaken)
+messages = st.builds(_make_message, st.fixed_dictionaries(good, optional=usual), replaced, removed, shaken)
 
 
-def _nested(opening: str, closing: str, times_: int) -> str:
+def _nest(opening: str, closing: str, times_: int) -> str:
     return opening * times_ + "1" + closing * times_
 
 
 TAILS = [b" ", b"}", b"\x00", b",", b"{}", b"\xff", b"\xc3", b"[" * 40, b":" * 1_001, b"\n\t\r ", b"\xef\xbb\xbf", b'"']
 EXTRAS = [
-    *(_nested("[", "]", 31), _nested("[", "]", 32), _nested('{"a":', "}", 31), _nested('{"a":', "}", 32)),
+    *(_nest("[", "]", 31), _nest("[", "]", 32), _nest('{"a":', "}", 31), _nest('{"a":', "}", 32)),
     *("{" + ",".join(f'"k{n}":0' for n in range(keys)) + "}" for keys in (1_000, 1_001, 1_016, 1_017)),
     *("[" + ",".join(["{}"] * 50) + "]", '"' + "[" * 50 + '"', '"\\"' + "[{" * 50 + '"', '"' + ":" * 1_001 + '"'),
     *(
@@ -309,18 +309,18 @@ EXTRAS = [
 VALUES = [None, b"", b"{}", b"[]", b"[1,", b"null", b"nulll", b"5", b'"x"', b'"x', b"\xef\xbb\xbf{}", b"[" * 33]
 
 
-def _value(message: dict[str, Any], extra: str | None, tail: bytes, cut: int) -> bytes:
-    text = text_of(message)
+def _make_value(message: dict[str, Any], extra: str | None, tail: bytes, cut: int) -> bytes:
+    text = write_text(message)
     if extra is not None:
         text = text[:-1] + (',"extra":' if message else '"extra":') + extra + "}"
     value = text.encode() + tail
     return value[: len(value) - cut] if cut else value
 
 
-values = weighted(
-    (12, st.builds(_value, messages, st.none(), st.just(b""), st.just(0))),
-    (2, st.builds(_value, messages, st.sampled_from(EXTRAS), st.just(b""), st.just(0))),
-    (1, st.builds(_value, messages, st.none(), st.sampled_from(TAILS), st.sampled_from([0, 1, 2, 20]))),
+values = draw_weighted(
+    (12, st.builds(_make_value, messages, st.none(), st.just(b""), st.just(0))),
+    (2, st.builds(_make_value, messages, st.sampled_from(EXTRAS), st.just(b""), st.just(0))),
+    (1, st.builds(_make_value, messages, st.none(), st.sampled_from(TAILS), st.sampled_from([0, 1, 2, 20]))),
     (1, st.sampled_from(VALUES)),
     (1, st.integers(32_700, 32_800).map(lambda size: b'{"projectId":"demo"}'.ljust(size))),
     (1, st.binary(max_size=30)),
@@ -340,20 +340,20 @@ sent = st.builds(
 # What the workers and the oracle make of them ------------------------------------------------------------------------
 
 
-def log_of(records: Iterable[Sent]) -> MemoryBroker:
+def make_log(records: Iterable[Sent]) -> MemoryBroker:
     broker, now = MemoryBroker(TOPICS), NOW
-    for each in records:
-        now += each.apart_ms or 0
-        partition = Partition(each.topic, find_bucket(each.key, TOPICS[each.topic]))
-        value = each.value
+    for item in records:
+        now += item.apart_ms or 0
+        partition = Partition(item.topic, find_bucket(item.key, TOPICS[item.topic]))
+        value = item.value
         for order in (b'"o1"', b'"o2"'):
             value = value and value.replace(order, order[:-1] + f'-{partition}"'.encode())
-        record = broker.append(partition, -1 if each.apart_ms is None else now, each.key, value)
-        record.was_collected = each.was_collected
+        record = broker.append(partition, -1 if item.apart_ms is None else now, item.key, value)
+        record.was_collected = item.was_collected
     return broker
 
 
-def counted_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: int = 1) -> MemoryStore:
+def count_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: int = 1) -> MemoryStore:
     """The store after one worker has read the log to its end."""
     store = MemoryStore(shards)
     for shard in range(shards):
@@ -375,8 +375,8 @@ def counted_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: i
     return store
 
 
-def counted_by_the_oracle(broker: MemoryBroker) -> Truth:
-    kept = (
+def count_by_the_oracle(broker: MemoryBroker) -> Truth:
+    consumed_records = (
         ConsumedRecord(
             p.topic, p.number, r.offset, None if r.timestamp_ms < 0 else r.timestamp_ms, r.key, r.value,
             (("rta-collected", b"1"),) if r.was_collected else (),
@@ -385,4 +385,4 @@ def counted_by_the_oracle(broker: MemoryBroker) -> Truth:
         for r in records
     )  # fmt: skip
     rules = {p.slug: OracleRules(p.zone, p.currency, event_properties=p.event_properties) for p in PROJECTS}
-    return recount(kept, projects={slug: rule._asdict() for slug, rule in rules.items()})
+    return recount(consumed_records, projects={slug: rule._asdict() for slug, rule in rules.items()})

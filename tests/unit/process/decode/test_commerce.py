@@ -20,29 +20,31 @@ def read(name: str, fields: dict[str, Any] | str, currency: str = "EUR") -> Even
     return read_commerce(name, text.encode(), currency)
 
 
-def lines(*entries: dict[str, Any]) -> dict[str, Any]:
+def make_lines(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"products": list(entries)}
 
 
 def test_an_order_sums_its_lines() -> None:
-    found = read(ORDER, lines({"product_id": "p", "price": 2.5, "quantity": 2}, {"product_id": "q", "price": "0.99"}))
-    assert (found.units, found.revenue, found.other_currencies) == (30_000, 59_900, 0)
-    assert found.products == {
+    commerce = read(
+        ORDER, make_lines({"product_id": "p", "price": 2.5, "quantity": 2}, {"product_id": "q", "price": "0.99"})
+    )
+    assert (commerce.units, commerce.revenue, commerce.other_currencies) == (30_000, 59_900, 0)
+    assert commerce.products == {
         "p": {"orders": 1, "units": 20_000, "revenue": 50_000},
         "q": {"orders": 1, "units": 10_000, "revenue": 9_900},
     }
 
 
 def test_a_product_in_two_lines_is_one_order_of_it() -> None:
-    found = read(ORDER, lines({"product_id": "p", "price": 1}, {"product_id": "p", "price": 2, "quantity": 3}))
-    assert found.products == {"p": {"orders": 1, "units": 40_000, "revenue": 70_000}}
-    found = read("Checkout Started", lines({"product_id": "p"}, {"product_id": "p"}, {"product_id": "q"}, {}))
-    assert found.products == {"p": {"checkouts": 1}, "q": {"checkouts": 1}, "": {"checkouts": 1}}
+    commerce = read(ORDER, make_lines({"product_id": "p", "price": 1}, {"product_id": "p", "price": 2, "quantity": 3}))
+    assert commerce.products == {"p": {"orders": 1, "units": 40_000, "revenue": 70_000}}
+    commerce = read("Checkout Started", make_lines({"product_id": "p"}, {"product_id": "p"}, {"product_id": "q"}, {}))
+    assert commerce.products == {"p": {"checkouts": 1}, "q": {"checkouts": 1}, "": {"checkouts": 1}}
 
 
 def test_quantity_is_one_and_price_nothing_where_absent_or_null() -> None:
-    found = read(ORDER, lines({"product_id": "p", "price": None, "quantity": None}))
-    assert (found.units, found.revenue) == (10_000, 0)
+    commerce = read(ORDER, make_lines({"product_id": "p", "price": None, "quantity": None}))
+    assert (commerce.units, commerce.revenue) == (10_000, 0)
 
 
 @pytest.mark.parametrize(
@@ -80,23 +82,23 @@ def test_without_products_the_root_is_a_line(fields: str, units: int) -> None:
 
 
 def test_an_order_in_another_currency_counts_units_but_no_revenue() -> None:
-    found = read(ORDER, {"currency": "usd", "revenue": 9, "product_id": "p", "price": 9})
-    assert (found.units, found.revenue, found.other_currencies) == (10_000, 0, 1)
-    assert found.products == {"p": {"orders": 1, "units": 10_000, "revenue": 0}}
+    commerce = read(ORDER, {"currency": "usd", "revenue": 9, "product_id": "p", "price": 9})
+    assert (commerce.units, commerce.revenue, commerce.other_currencies) == (10_000, 0, 1)
+    assert commerce.products == {"p": {"orders": 1, "units": 10_000, "revenue": 0}}
 
 
 @pytest.mark.parametrize(
     "ours", ["EUR", "eur", "", None, " ", " EUR", "EUR ", "eur\n", "EUR\u200b", "\ufeffEUR", "\tEUR\x00", "EUR\u00a0"]
 )
 def test_a_currency_is_read_without_surrounding_blanks(ours: str | None) -> None:
-    found = read(ORDER, {"currency": ours, "revenue": 9})
-    assert (found.revenue, found.other_currencies) == (90_000, 0)
+    commerce = read(ORDER, {"currency": ours, "revenue": 9})
+    assert (commerce.revenue, commerce.other_currencies) == (90_000, 0)
 
 
 @pytest.mark.parametrize("other", ["USD", "US$", "€", "Euro", "E UR", "EÜR", 978, 9.5, True, False, ["EUR"], [], {}])
 def test_an_invalid_currency_is_never_the_projects(other: Any) -> None:
-    found = read(ORDER, {"currency": other, "revenue": 9})
-    assert (found.revenue, found.other_currencies) == (0, 1)
+    commerce = read(ORDER, {"currency": other, "revenue": 9})
+    assert (commerce.revenue, commerce.other_currencies) == (0, 1)
 
 
 def test_views_and_adds_are_of_the_root_and_others_of_nothing() -> None:
@@ -119,17 +121,17 @@ def test_a_refund_is_what_was_stated_else_its_lines(name: str) -> None:
     }
     assert (read(name, {"total": 5, "order_id": "o"}).refunds, read(name, {"order_id": "o"}).refunds) == (50_000, 0)
     assert read(name, {"total": 5}).products == {}, "the whole order: its products are not known here"
-    found = read(name, lines(*entries))
-    assert (found.refunds, found.products, found.orders, found.revenue) == (70_000, of_lines, 0, 0)
-    stated = read(name, {**lines(*entries), "revenue": 99})
+    commerce = read(name, make_lines(*entries))
+    assert (commerce.refunds, commerce.products, commerce.orders, commerce.revenue) == (70_000, of_lines, 0, 0)
+    stated = read(name, {**make_lines(*entries), "revenue": 99})
     assert (stated.refunds, stated.products) == (990_000, of_lines)
-    assert (found.order_id, found.shared_field, found.person_products) == (b"", "refund_events", ())
+    assert (commerce.order_id, commerce.shared_field, commerce.person_products) == (b"", "refund_events", ())
 
 
 def test_a_refund_in_another_currency_gives_units_and_no_money() -> None:
-    found = read("Order Refunded", {**lines({"product_id": "p", "price": 2}), "currency": "USD", "total": 2})
-    assert (found.refunds, found.other_currencies) == (0, 1)
-    assert found.products == {"p": {"refunds": 0, "refunded_units": 10_000}}
+    commerce = read("Order Refunded", {**make_lines({"product_id": "p", "price": 2}), "currency": "USD", "total": 2})
+    assert (commerce.refunds, commerce.other_currencies) == (0, 1)
+    assert commerce.products == {"p": {"refunds": 0, "refunded_units": 10_000}}
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,9 @@ def test_a_refund_in_another_currency_gives_units_and_no_money() -> None:
 )
 def test_an_event_without_a_product_counts_for_no_product(name: str, measure: str) -> None:
     """So that rows by product come to the total."""
-    for found in (read(name, {"product_id": ""}), read(name, {}), read_commerce(name, b"", "EUR")):
-        assert {product: of[measure] for product, of in found.products.items()} == {"": 1}
-        assert (measure, f"{measure}\x1f", 1) in found.fields
+    for commerce in (read(name, {"product_id": ""}), read(name, {}), read_commerce(name, b"", "EUR")):
+        assert {product: of[measure] for product, of in commerce.products.items()} == {"": 1}
+        assert (measure, f"{measure}\x1f", 1) in commerce.fields
 
 
 def test_an_event_with_several_products_counts_as_shared() -> None:
@@ -163,9 +165,9 @@ def test_a_product_id_is_text_as_it_was_written_in_lines_and_root(sent: str, sho
 
 @pytest.mark.parametrize("sent", ["null", '""', "[1e400]", "{}", "[]"])
 def test_a_line_without_a_readable_product_counts_for_none(sent: str) -> None:
-    found = read(ORDER, f'{{"products":[{{"product_id":{sent},"price":2}}]}}')
-    assert (found.units, found.revenue) == (10_000, 20_000)
-    assert found.products == {"": {"orders": 1, "units": 10_000, "revenue": 20_000}}
+    commerce = read(ORDER, f'{{"products":[{{"product_id":{sent},"price":2}}]}}')
+    assert (commerce.units, commerce.revenue) == (10_000, 20_000)
+    assert commerce.products == {"": {"orders": 1, "units": 10_000, "revenue": 20_000}}
 
 
 @pytest.mark.parametrize("name", sorted(COMMERCE_EVENTS))
@@ -219,8 +221,8 @@ def test_readable_and_absent_amounts_are_not_marked(name: str, fields: str) -> N
     ],
 )
 def test_an_order_counts_its_readable_amounts(fields: str, units: int, revenue: int) -> None:
-    found = read(ORDER, fields)
-    assert (found.units, found.revenue) == (units, revenue)
+    commerce = read(ORDER, fields)
+    assert (commerce.units, commerce.revenue) == (units, revenue)
 
 
 LONG = "x" * 257
@@ -258,6 +260,6 @@ def test_ids_of_256_bytes_are_accepted(fields: dict[str, Any] | str) -> None:
 @pytest.mark.parametrize("fields", [{"product_id": "p", "price": 1}, {"products": [{"product_id": "p", "price": 1}]}])
 def test_a_person_seen_with_a_product_is_counted_among_its_events(name: str, fields: dict[str, Any]) -> None:
     """So an hour to which none of these events is added has the persons that it had, and a bound stands."""
-    found = read(name, fields)
-    for product in found.person_products:
-        assert sum(found.products[product].get(measure, 0) for measure in MEASURES) >= 1
+    commerce = read(name, fields)
+    for product in commerce.person_products:
+        assert sum(commerce.products[product].get(measure, 0) for measure in MEASURES) >= 1

@@ -7,38 +7,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.simulate.shop.malformed import BREAKAGES
-from tests.comparison import check_the_law, differences, expected, held_in_memory
+from tests.comparison import check_the_law, compute_expected, find_differences, read_memory_totals
 from tests.unit.process.decode.odd_records import (
     Sent,
-    counted_by_a_worker,
-    counted_by_the_oracle,
-    log_of,
+    count_by_a_worker,
+    count_by_the_oracle,
+    make_log,
     sent,
-    text_of,
+    write_text,
 )
 
 
-def disagreements(records: list[Sent], *, batch_max: int = 100, shards: int = 1) -> list[str]:
+def find_disagreements(records: list[Sent], *, batch_max: int = 100, shards: int = 1) -> list[str]:
     """Where workers and oracle differ. Sums are compared first: a reason alone can be wrong too."""
-    broker = log_of(records)
-    store, truth = counted_by_a_worker(broker, batch_max=batch_max, shards=shards), counted_by_the_oracle(broker)
-    found = held_in_memory(store)
-    found.dead |= set(broker.dead_letters)  # those of 400 days ago are forgotten, and rightly so
-    wrong = differences(found, expected(truth)) + check_the_law(found)
+    broker = make_log(records)
+    store, truth = count_by_a_worker(broker, batch_max=batch_max, shards=shards), count_by_the_oracle(broker)
+    totals = read_memory_totals(store)
+    totals.dead |= set(broker.dead_letters)  # those of 400 days ago are forgotten, and rightly so
+    wrong = find_differences(totals, compute_expected(truth)) + check_the_law(totals)
     reasons = {origin: str(dead_letter.reason) for origin, dead_letter in broker.dead_letters.items()}
     wrong += [
         f"{origin} is dead by {reasons.get(origin)}, by the rules {truth.dead.get(origin)}"
         for origin in sorted(reasons.keys() | truth.dead.keys())
         if reasons.get(origin) != truth.dead.get(origin)
     ]
-    consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
+    consumed = sum(n for name, n in totals.counts.items() if name.endswith("|consumed"))
     return wrong + ([] if consumed == len(records) else [f"{consumed} consumed of {len(records)}"])
 
 
 @given(st.lists(sent, min_size=1, max_size=12), st.sampled_from([1, 2, 5, 100]), st.sampled_from([1, 3]))
 @settings(max_examples=150, deadline=None)
 def test_workers_and_oracle_agree_on_any_records(records: list[Sent], batch_max: int, shards: int) -> None:
-    assert disagreements(records, batch_max=batch_max, shards=shards) == []
+    assert find_disagreements(records, batch_max=batch_max, shards=shards) == []
 
 
 @pytest.mark.parametrize(("reason", "breakage"), BREAKAGES)
@@ -46,10 +46,10 @@ def test_workers_and_oracle_agree_on_each_known_breakage(reason: str, breakage: 
     assert callable(breakage)
     message = {"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", "context": {"page": {}}}
     records = [Sent("rta.events.web", b"k", breakage(message), 0, False)]
-    assert disagreements(records) == []
-    assert list(counted_by_the_oracle(log_of(records)).dead.values()) == [reason]
+    assert find_disagreements(records) == []
+    assert list(count_by_the_oracle(make_log(records)).dead.values()) == [reason]
 
 
-def one(fields: dict[str, object], *, was_collected: bool = False) -> Sent:
+def make_one(fields: dict[str, object], *, was_collected: bool = False) -> Sent:
     message = {"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", **fields}
-    return Sent("rta.events.web", b"k", text_of(message).encode(), 0, was_collected)
+    return Sent("rta.events.web", b"k", write_text(message).encode(), 0, was_collected)

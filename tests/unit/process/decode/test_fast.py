@@ -16,7 +16,7 @@ from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.decode.fast import DecodedEvent, _decode, _make_event, read_event
 from rtaplatform.process.decode.lenient import read_leniently, read_project
 from rtaplatform.simulate.shop.malformed import BREAKAGES
-from tests.unit.process.decode.odd_records import Sent, counted_by_the_oracle, log_of
+from tests.unit.process.decode.odd_records import Sent, count_by_the_oracle, make_log
 
 NOW = 1_795_000_000_000
 GOOD = {"projectId": "demo", "type": "page", "messageId": "m-1", "anonymousId": "a-1"}
@@ -30,7 +30,7 @@ def read_raw(value: bytes | None, *, was_collected: bool = False) -> DecodedEven
     return read_event(value, topic_source="web", record_timestamp_ms=NOW, was_collected=was_collected)
 
 
-def reason(value: bytes | None, *, was_collected: bool = False) -> str | None:
+def find_reason(value: bytes | None, *, was_collected: bool = False) -> str | None:
     try:
         read_raw(value, was_collected=was_collected)
     except Quarantined as why:
@@ -38,8 +38,8 @@ def reason(value: bytes | None, *, was_collected: bool = False) -> str | None:
     return None
 
 
-def reason_of(**fields: Any) -> str | None:
-    return reason(json.dumps({**GOOD, **fields}).encode())
+def find_reason_of_fields(**fields: Any) -> str | None:
+    return find_reason(json.dumps({**GOOD, **fields}).encode())
 
 
 # Reasons ---------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_each_breakage_has_its_reason(expected: str, breakage: Any) -> None:
     value = breakage({**GOOD, "context": {"page": {"path": "/"}}})
     if expected == "unknown_project" or b'"Order Completed"' in (value or b""):
         return  # not for this stage to say: test_fold.py, test_commerce.py
-    assert reason(value) == expected
+    assert find_reason(value) == expected
 
 
 # Each value has the fault of its reason and of all later ones: the first that applies is the one that is given.
@@ -74,26 +74,26 @@ IN_ORDER = [
 
 @pytest.mark.parametrize(("expected", "value"), IN_ORDER, ids=[name for name, _ in IN_ORDER])
 def test_the_first_reason_is_given(expected: str, value: bytes) -> None:
-    assert reason(value) == expected
+    assert find_reason(value) == expected
 
 
 def test_the_order_of_reasons_is_that_of_the_rules() -> None:
     elsewhere = (Reason.EMPTY, Reason.UNKNOWN_PROJECT, Reason.TIME_IN_FUTURE, Reason.INTERNAL)
     assert [name for name, _ in IN_ORDER] == [str(reason_) for reason_ in Reason if reason_ not in elsewhere]
-    assert reason(None) == reason(b"") == "empty"
+    assert find_reason(None) == find_reason(b"") == "empty"
 
 
 def test_sizes_are_allowed_up_to_their_limit_and_the_collector_gets_room() -> None:
     exact = json.dumps(GOOD).encode().ljust(32_768)
-    assert reason(exact) is None
-    assert reason(exact + b" ") == "too_large"
-    assert reason(exact.ljust(40_960), was_collected=True) is None
-    assert reason(exact.ljust(40_961), was_collected=True) == "too_large"
+    assert find_reason(exact) is None
+    assert find_reason(exact + b" ") == "too_large"
+    assert find_reason(exact.ljust(40_960), was_collected=True) is None
+    assert find_reason(exact.ljust(40_961), was_collected=True) == "too_large"
 
 
 def test_nesting_of_32_and_1000_keys_are_allowed_and_strings_are_not_looked_into() -> None:
     def extra(text: str) -> str | None:
-        return reason((json.dumps(GOOD)[:-1] + f',"extra":{text}}}').encode())
+        return find_reason((json.dumps(GOOD)[:-1] + f',"extra":{text}}}').encode())
 
     assert extra("[" * 31 + "]" * 31) is None
     assert extra("[" * 32 + "]" * 32) == "too_deep"
@@ -115,9 +115,9 @@ NO_JSON = [
 
 @pytest.mark.parametrize(("expected", "value"), NO_JSON, ids=["colons", "keys", "brackets", "after another fault"])
 def test_the_shape_is_judged_whether_or_not_it_is_json(expected: str, value: bytes) -> None:
-    assert reason(value) == expected
+    assert find_reason(value) == expected
     records = [Sent("rta.events.web", b"k", value, 0, False)]
-    assert list(counted_by_the_oracle(log_of(records)).dead.values()) == [expected]
+    assert list(count_by_the_oracle(make_log(records)).dead.values()) == [expected]
 
 
 @pytest.mark.parametrize("text", ["[1e400]", '{"a":-1e400}', "[" + "9" * 400 + "]", "[[[]]]", '{"a":{}}'])
@@ -129,13 +129,13 @@ def test_any_json_is_decoded_or_quarantined(field: str, text: str) -> None:
     allowed = {"projectId": "missing_project", "source": None}.get(field, "invalid_field")
     if field == "properties" and text.startswith("{"):
         allowed = None
-    assert reason(value) == allowed
+    assert find_reason(value) == allowed
 
 
 @pytest.mark.parametrize("half", ['"\\ud800"', '"\\udc00"', '"\\ud800\\u0041"', '"\\ude00\\ud83d"'])
 @pytest.mark.parametrize("at", ['{"projectId":HERE}', '{"x":HERE}', '{"properties":{"price":HERE}}', '{"x":[HERE]}'])
 def test_half_a_surrogate_pair_is_not_json_wherever_it_is(half: str, at: str) -> None:
-    assert reason(at.replace("HERE", half).encode()) == "not_json"
+    assert find_reason(at.replace("HERE", half).encode()) == "not_json"
 
 
 # Fields ----------------------------------------------------------------------------------------------------------
@@ -146,10 +146,20 @@ def test_an_integer_as_an_id_is_its_decimal_text() -> None:
         text = str(number)
         assert read(userId=number).person == read(userId=text).person
         assert read(messageId=number).id == read(messageId=text).id
-    assert reason_of(userId=7.0) == reason_of(userId=True) == reason_of(messageId=[7]) == "invalid_field"
-    assert reason_of(type=7) == "unknown_type"
+    assert (
+        find_reason_of_fields(userId=7.0)
+        == find_reason_of_fields(userId=True)
+        == find_reason_of_fields(messageId=[7])
+        == "invalid_field"
+    )
+    assert find_reason_of_fields(type=7) == "unknown_type"
     assert read(type="track", event=7).name == "7"
-    assert reason_of(projectId=7) == reason_of(projectId=None) == reason_of(projectId=["demo"]) == "missing_project"
+    assert (
+        find_reason_of_fields(projectId=7)
+        == find_reason_of_fields(projectId=None)
+        == find_reason_of_fields(projectId=["demo"])
+        == "missing_project"
+    )
 
 
 def test_a_person_is_the_user_else_the_anonymous_and_the_two_are_apart() -> None:
@@ -177,7 +187,12 @@ def test_a_context_of_odd_parts_has_no_dimensions() -> None:
     for context in contexts:
         event = read(context=context)
         assert (event.country, event.device) == ("", "")
-    assert reason_of(context=[1]) == reason_of(properties="x") == reason_of(properties=5) == "invalid_field"
+    assert (
+        find_reason_of_fields(context=[1])
+        == find_reason_of_fields(properties="x")
+        == find_reason_of_fields(properties=5)
+        == "invalid_field"
+    )
 
 
 @pytest.mark.parametrize("empty", ["[]", "[ ]", '""', "false", "null"])
@@ -188,20 +203,20 @@ def test_an_empty_list_a_text_of_nothing_and_false_are_empty_objects(empty: str)
 
 
 def test_ids_of_up_to_256_bytes_are_taken() -> None:
-    assert reason_of(messageId="m" * 256, userId="ä" * 128, anonymousId="😀" * 64) is None
+    assert find_reason_of_fields(messageId="m" * 256, userId="ä" * 128, anonymousId="😀" * 64) is None
     for field in ("messageId", "userId", "anonymousId"):
-        assert reason_of(**{"userId": "u", field: "x" * 257}) == "id_too_long"
-        assert reason_of(**{"userId": "u", field: int("7" * 257)}) == "id_too_long"
+        assert find_reason_of_fields(**{"userId": "u", field: "x" * 257}) == "id_too_long"
+        assert find_reason_of_fields(**{"userId": "u", field: int("7" * 257)}) == "id_too_long"
 
 
 def test_a_collected_record_has_room_for_the_collectors_keys() -> None:
     def wide(keys: int) -> bytes:
         return json.dumps({**GOOD, **{f"k{n}": 1 for n in range(keys - len(GOOD))}}).encode()
 
-    assert reason(wide(1_000)) is None
-    assert reason(wide(1_001)) == "too_many_keys"
-    assert reason(wide(1_016), was_collected=True) is None
-    assert reason(wide(1_017), was_collected=True) == "too_many_keys"
+    assert find_reason(wide(1_000)) is None
+    assert find_reason(wide(1_001)) == "too_many_keys"
+    assert find_reason(wide(1_016), was_collected=True) is None
+    assert find_reason(wide(1_017), was_collected=True) == "too_many_keys"
 
 
 def test_dimensions_are_cut_to_256_bytes_between_characters() -> None:
@@ -247,7 +262,7 @@ def test_a_bot_is_marked_with_a_prefix() -> None:
     for marks in (["bot"], ["xbot:"], [], None, [""]):
         assert not read(marks=marks).is_bot
     for odd in ("bot:agent", {"bot:": 1}, [None], [5], ["x", ["bot:"]], True):
-        assert reason_of(marks=odd) == "invalid_field"
+        assert find_reason_of_fields(marks=odd) == "invalid_field"
 
 
 def test_made_and_missing_ids_are_not_checked_for_duplicates() -> None:
@@ -263,10 +278,10 @@ def test_made_and_missing_ids_are_not_checked_for_duplicates() -> None:
 AT, OTHER = "2026-11-18T11:00:00.000Z", "2026-11-17T11:00:00.000Z"
 
 
-def ms(text: str) -> int:
-    found = read_time_ms(text)
-    assert found is not None
-    return found
+def parse_ms(text: str) -> int:
+    time_ms = read_time_ms(text)
+    assert time_ms is not None
+    return time_ms
 
 
 @pytest.mark.parametrize(
@@ -274,15 +289,15 @@ def ms(text: str) -> int:
     [
         ({}, NOW, False),
         ({"timestamp": None, "originalTimestamp": None}, NOW, False),
-        ({"timestamp": AT, "originalTimestamp": OTHER}, ms(AT), False),
-        ({"timestamp": None, "originalTimestamp": OTHER}, ms(OTHER), False),
-        ({"originalTimestamp": OTHER}, ms(OTHER), False),
+        ({"timestamp": AT, "originalTimestamp": OTHER}, parse_ms(AT), False),
+        ({"timestamp": None, "originalTimestamp": OTHER}, parse_ms(OTHER), False),
+        ({"originalTimestamp": OTHER}, parse_ms(OTHER), False),
         ({"timestamp": "", "originalTimestamp": OTHER}, NOW, True),
         ({"timestamp": "now", "originalTimestamp": OTHER}, NOW, True),
         ({"timestamp": 5, "originalTimestamp": OTHER}, 5_000, False),
-        ({"timestamp": ms(AT), "originalTimestamp": OTHER}, ms(AT), False),
-        ({"timestamp": str(ms(AT)), "originalTimestamp": OTHER}, ms(AT), False),
-        ({"timestamp": ms(AT) / 1000}, ms(AT), False),
+        ({"timestamp": parse_ms(AT), "originalTimestamp": OTHER}, parse_ms(AT), False),
+        ({"timestamp": str(parse_ms(AT)), "originalTimestamp": OTHER}, parse_ms(AT), False),
+        ({"timestamp": parse_ms(AT) / 1000}, parse_ms(AT), False),
         ({"timestamp": -5, "originalTimestamp": OTHER}, NOW, True),
         ({"timestamp": True, "originalTimestamp": OTHER}, NOW, True),
         ({"timestamp": {}, "originalTimestamp": OTHER}, NOW, True),
@@ -301,13 +316,13 @@ def test_the_time_is_the_corrected_one_else_the_clients_else_the_records(
     ("fields", "own_ms"),
     [
         ({}, -1),
-        ({"timestamp": AT}, ms(AT)),
-        ({"timestamp": AT, "originalTimestamp": OTHER}, ms(OTHER)),
+        ({"timestamp": AT}, parse_ms(AT)),
+        ({"timestamp": AT, "originalTimestamp": OTHER}, parse_ms(OTHER)),
         ({"timestamp": AT, "originalTimestamp": None}, -1),  # the key is there: none
         ({"timestamp": AT, "originalTimestamp": ""}, -1),
         ({"timestamp": AT, "originalTimestamp": "now"}, -1),
         ({"timestamp": AT, "originalTimestamp": 5}, -1),  # 1970: before times are compared
-        ({"timestamp": AT, "originalTimestamp": ms(OTHER)}, ms(OTHER)),
+        ({"timestamp": AT, "originalTimestamp": parse_ms(OTHER)}, parse_ms(OTHER)),
         ({"timestamp": 5}, -1),
         ({"originalTimestamp": "1999-12-31T23:59:59.999Z"}, -1),
         ({"originalTimestamp": "2000-01-01"}, 946_684_800_000),

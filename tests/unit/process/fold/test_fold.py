@@ -23,15 +23,15 @@ from rtaplatform.process.fold.loose_ids import fetch_no_loose_ids
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import LogRecord, Partition, make_columns
-from tests.comparison import Totals, differences, held_in_memory
-from tests.unit.process.decode.odd_records import PROJECTS, Sent, counted_by_a_worker, log_of, sent
+from tests.comparison import Totals, find_differences, read_memory_totals
+from tests.unit.process.decode.odd_records import PROJECTS, Sent, count_by_a_worker, make_log, sent
 
 NOW = 1_795_000_000_000
 WEB = Partition("rta.events.web", 0)
 BERLIN = {"demo": ProjectSettings("demo", "Europe/Berlin", "EUR")}
 
 
-def message(**fields: Any) -> bytes:
+def make_message(**fields: Any) -> bytes:
     return json.dumps({"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", **fields}).encode()
 
 
@@ -54,39 +54,43 @@ def fold(*records: LogRecord, stream_time_ms: int = 0, shards: int = 1, server_s
     return folding.make_delta(), folding
 
 
-def counts(*records: LogRecord) -> dict[str, int]:
+def count_outcomes(*records: LogRecord) -> dict[str, int]:
     return {name.removeprefix("web:0|"): n for name, n in fold(*records)[0].counts.items() if name.startswith("web:0|")}
 
 
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [
-        (message(), "applied"),
-        (message(timestamp=format_iso_utc(NOW - 399 * DAY_MS)), "applied"),
-        (message(timestamp=format_iso_utc(NOW - 402 * DAY_MS)), "late"),
-        (message(timestamp=format_iso_utc(NOW + 300_000)), "applied"),
-        (message(timestamp=format_iso_utc(NOW + 300_001)), "dead"),
-        (message(timestamp="unreadable"), "applied"),
-        (message(projectId="nobody's"), "dead"),
+        (make_message(), "applied"),
+        (make_message(timestamp=format_iso_utc(NOW - 399 * DAY_MS)), "applied"),
+        (make_message(timestamp=format_iso_utc(NOW - 402 * DAY_MS)), "late"),
+        (make_message(timestamp=format_iso_utc(NOW + 300_000)), "applied"),
+        (make_message(timestamp=format_iso_utc(NOW + 300_001)), "dead"),
+        (make_message(timestamp="unreadable"), "applied"),
+        (make_message(projectId="nobody's"), "dead"),
         (None, "dead"),
         (b"{", "dead"),
     ],
 )
 def test_a_record_is_exactly_one_of_four(value: bytes | None, outcome: str) -> None:
-    assert counts(record(value)) == {"consumed": 1, outcome: 1}
+    assert count_outcomes(record(value)) == {"consumed": 1, outcome: 1}
 
 
 def test_a_repeat_is_a_duplicate_and_nothing_else() -> None:
-    assert counts(record(message()), record(message(), offset=1)) == {"consumed": 2, "applied": 1, "duplicate": 1}
-    late = message(timestamp=format_iso_utc(NOW - 402 * DAY_MS))
-    assert counts(record(late), record(late, offset=1)) == {"consumed": 2, "late": 1, "duplicate": 1}
-    dead = message(timestamp=format_iso_utc(NOW + HOUR_MS))
-    assert counts(record(dead), record(dead, offset=1)) == {"consumed": 2, "dead": 2}
+    assert count_outcomes(record(make_message()), record(make_message(), offset=1)) == {
+        "consumed": 2,
+        "applied": 1,
+        "duplicate": 1,
+    }
+    late = make_message(timestamp=format_iso_utc(NOW - 402 * DAY_MS))
+    assert count_outcomes(record(late), record(late, offset=1)) == {"consumed": 2, "late": 1, "duplicate": 1}
+    dead = make_message(timestamp=format_iso_utc(NOW + HOUR_MS))
+    assert count_outcomes(record(dead), record(dead, offset=1)) == {"consumed": 2, "dead": 2}
 
 
 def test_stream_time_never_goes_back_and_decides() -> None:
     run = make_columns([record(b"", NOW), record(b"", NOW - 5), record(b"", -1), record(b"", NOW + 1)])
-    assert [each.stream_time_ms for each in decode_run(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
+    assert [item.stream_time_ms for item in decode_run(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
     assert decode_run(make_columns([record(b"", 5)]), NOW, {}, 1).stream_time_ms == NOW
 
 
@@ -99,13 +103,13 @@ def test_stream_time_never_goes_back_and_decides() -> None:
 )  # fmt: skip
 def test_an_event_updates_the_buckets_that_are_kept(age_ms: int, kinds: str) -> None:
     begin = 1_794_956_400_000  # a midnight in Berlin, so all three buckets begin at it
-    delta, _ = fold(record(message(timestamp=format_iso_utc(begin)), begin + age_ms))
+    delta, _ = fold(record(make_message(timestamp=format_iso_utc(begin)), begin + age_ms))
     assert {key.kind.value for key in delta.cells if key.rollup == "events"} == set(kinds)
     assert {key.kind.value for key in delta.sketches if not key.dimension} == set(kinds)
 
 
 def test_an_event_is_counted_in_each_rollup_by_its_dimensions() -> None:
-    value = message(source="ios", context={"location": {"country": "DE"}, "device": {"type": "phone"}})
+    value = make_message(source="ios", context={"location": {"country": "DE"}, "device": {"type": "phone"}})
     delta, _ = fold(record(value))
     minute = NOW // MINUTE_MS
     assert delta.cells[CellsKey("demo", "activity", BucketKind.MINUTE, minute)] == {
@@ -120,7 +124,7 @@ def test_an_event_is_counted_in_each_rollup_by_its_dimensions() -> None:
 
 def test_a_bots_events_are_apart_and_it_is_no_person() -> None:
     delta, _ = fold(
-        record(message(marks=["bot:x"], type="track", event="Product Viewed", properties={"product_id": "p"}))
+        record(make_message(marks=["bot:x"], type="track", event="Product Viewed", properties={"product_id": "p"}))
     )
     fields = {name for cells in delta.cells.values() for name in cells}
     assert {name[0] for name in fields} == {"~"}
@@ -130,18 +134,18 @@ def test_a_bots_events_are_apart_and_it_is_no_person() -> None:
 
 def test_persons_are_counted_by_place_and_product_in_hours_and_days_only() -> None:
     context = {"location": {"country": "DE"}}
-    viewed = message(type="track", event="Product Viewed", properties={"product_id": "p"}, context=context)
+    viewed = make_message(type="track", event="Product Viewed", properties={"product_id": "p"}, context=context)
     delta, _ = fold(record(viewed))
-    found = {(key.kind.value, key.dimension, key.value) for key in delta.sketches}
+    sketches = {(key.kind.value, key.dimension, key.value) for key in delta.sketches}
     places = [("source", "web"), ("country", "DE"), ("device", ""), ("product_id", "p")]
-    assert found == {(k, "", "") for k in "mhd"} | {(k, d, v) for k in "hd" for d, v in places}
-    delta, _ = fold(record(message(type="track", event="Checkout Started", properties={"product_id": "p"})))
+    assert sketches == {(k, "", "") for k in "mhd"} | {(k, d, v) for k in "hd" for d, v in places}
+    delta, _ = fold(record(make_message(type="track", event="Checkout Started", properties={"product_id": "p"})))
     assert not [key for key in delta.sketches if key.dimension == "product_id"]
 
 
 def test_online_keeps_the_newest_time_of_a_person() -> None:
     records = [
-        record(message(messageId=str(n), timestamp=format_iso_utc(NOW - ms)))
+        record(make_message(messageId=str(n), timestamp=format_iso_utc(NOW - ms)))
         for n, ms in enumerate((5_000, 1_000, 9_000))
     ]
     delta, _ = fold(*records)
@@ -150,7 +154,7 @@ def test_online_keeps_the_newest_time_of_a_person() -> None:
 
 def test_uncounted_records_are_counted_at_stream_time() -> None:
     at = format_iso_utc(NOW - DAY_MS)
-    delta, _ = fold(record(message(timestamp=at)), record(message(timestamp=at), NOW + MINUTE_MS, 1))
+    delta, _ = fold(record(make_message(timestamp=at)), record(make_message(timestamp=at), NOW + MINUTE_MS, 1))
     assert delta.cells[CellsKey("demo", "quality", BucketKind.MINUTE, NOW // MINUTE_MS + 1)] == {"duplicate": 1}
 
 
@@ -165,16 +169,16 @@ def test_a_dead_letter_belongs_to_the_project_it_names_if_there_is_one() -> None
         dead_letter = fold(record(value))[1].dead_letters[0]
         return dead_letter.project, str(dead_letter.reason)
 
-    assert project_and_reason(message(type="x")) == ("demo", "unknown_type")
-    assert project_and_reason(message(projectId="nobody's", type="x")) == ("", "unknown_project")
-    assert project_and_reason(message(projectId=None)) == ("", "missing_project")
+    assert project_and_reason(make_message(type="x")) == ("demo", "unknown_type")
+    assert project_and_reason(make_message(projectId="nobody's", type="x")) == ("", "unknown_project")
+    assert project_and_reason(make_message(projectId=None)) == ("", "missing_project")
     assert project_and_reason(b"{") == ("", "not_json")
 
 
 def test_a_record_is_counted_in_one_shard() -> None:
     for shards in (1, 2, 7):
-        run = make_columns([record(message()), record(message(projectId="other")), record(b"{")])
-        assert [each.shard for each in decode_run(run, 0, BERLIN, shards).items] == [
+        run = make_columns([record(make_message()), record(make_message(projectId="other")), record(b"{")])
+        assert [item.shard for item in decode_run(run, 0, BERLIN, shards).items] == [
             find_shard("demo", shards),
             find_shard("other", shards),
             0,
@@ -184,57 +188,57 @@ def test_a_record_is_counted_in_one_shard() -> None:
 # Merging -----------------------------------------------------------------------------------------------------------
 
 
-def merged(*deltas: Delta) -> Totals:
+def merge_deltas(*deltas: Delta) -> Totals:
     """What a store makes of some batches' increments, in this order."""
     store = MemoryStore()
     store.begin(0, expected="", generation="g1", topics={}, starts={})
     for delta in deltas:
         parts = Delta([], cells=delta.cells, sketches=delta.sketches, online=delta.online, counts=delta.counts)
         assert store.apply(0, "g1", parts) == Applied()
-    return held_in_memory(store)
+    return read_memory_totals(store)
 
 
-def folded(records: list[Sent]) -> Delta:
+def fold_records(records: list[Sent]) -> Delta:
     projects = {project.slug: project for project in PROJECTS}
     cache = BlockCache(10_000)
     folding = EventFold(projects, RepeatFilter(cache))
-    for partition, found in log_of(records).records.items():
-        read = decode_run(make_columns(found), 0, projects, 1).items
+    for partition, records_of_partition in make_log(records).records.items():
+        read = decode_run(make_columns(records_of_partition), 0, projects, 1).items
         load(cache, read)
         folding.add(str(partition), read)
     return folding.make_delta()
 
 
-some = st.lists(sent, max_size=4)
+short_lists = st.lists(sent, max_size=4)
 
 
-@given(some, some, some)
+@given(short_lists, short_lists, short_lists)
 @settings(max_examples=60, deadline=None)
 def test_merging_is_associative_and_commutative_and_nothing_is_its_identity(
     a: list[Sent], b: list[Sent], c: list[Sent]
 ) -> None:
-    one, two, three = folded(a), folded(b), folded(c)
-    wanted = merged(one, two, three)
-    for order in ((three, two, one), (two, one, three), (Delta([]), one, Delta([]), two, three, Delta([]))):
-        assert merged(*order) == wanted
-    assert merged(Delta([])) == Totals()
+    first, two, three = fold_records(a), fold_records(b), fold_records(c)
+    expected = merge_deltas(first, two, three)
+    for order in ((three, two, first), (two, first, three), (Delta([]), first, Delta([]), two, three, Delta([]))):
+        assert merge_deltas(*order) == expected
+    assert merge_deltas(Delta([])) == Totals()
 
 
 @given(st.lists(sent, min_size=2, max_size=10), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_a_log_may_be_cut_anywhere(records: list[Sent], batch_max: int) -> None:
-    broker = log_of(records)
-    whole, cut = (held_in_memory(counted_by_a_worker(broker, batch_max=size)) for size in (1_000, batch_max))
+    broker = make_log(records)
+    whole, cut = (read_memory_totals(count_by_a_worker(broker, batch_max=size)) for size in (1_000, batch_max))
     cut.dead = whole.dead  # when a dead letter of 400 days ago is forgotten is no decision
     # A link that comes in a later batch than the events of both ids corrects no sketch any more; of two users of one id
     # the order decides, and of events that are far too late. All three are counted.
     if any(name.partition("|")[2] in set(PersonNote) for name in (*cut.counts, *whole.counts)):
         cut.persons = whole.persons
-    assert differences(cut, whole) == []
+    assert find_differences(cut, whole) == []
 
 
 def test_a_sketch_key_holds_each_person_once() -> None:
-    values = [message(messageId=str(n), userId="u") for n in range(5)]
+    values = [make_message(messageId=str(n), userId="u") for n in range(5)]
     delta, _ = fold(*(record(value, offset=n) for n, value in enumerate(values)))
     assert len(delta.sketches[SketchKey("demo", BucketKind.MINUTE, NOW // MINUTE_MS, "", "")]) == 1
 
@@ -245,7 +249,7 @@ def test_buckets_that_the_store_has_expired_are_left_out_and_nothing_else(days: 
     server_s = NOW // 1000 + days * 86_400
     ages = [0, 5, 61 * 60_000, 30 * HOUR_MS, 50 * HOUR_MS, 20 * DAY_MS, 61 * DAY_MS, 399 * DAY_MS]
     records = [
-        record(message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=format_iso_utc(NOW - age)), NOW, n)
+        record(make_message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=format_iso_utc(NOW - age)), NOW, n)
         for n, age in enumerate(ages)
     ]
     whole, part = fold(*records)[0], fold(*records, server_s=server_s)[0]

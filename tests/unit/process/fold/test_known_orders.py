@@ -13,15 +13,15 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.process.fold.known_orders import ABSENT, ORDER_LIFE_MS, KnownOrders, OrderFilter
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import CellsKey, OrderWrite
-from tests.comparison import differences, expected, held_in_memory
+from tests.comparison import compute_expected, find_differences, read_memory_totals
 from tests.unit.process.decode.odd_records import (
     DAY,
     HOUR,
     NOW,
     Sent,
-    counted_by_a_worker,
-    counted_by_the_oracle,
-    log_of,
+    count_by_a_worker,
+    count_by_the_oracle,
+    make_log,
 )
 
 KEY = ("demo", b"order-01")
@@ -30,7 +30,7 @@ NUMBERS = count()
 LINES = [{"product_id": "p", "price": 5, "quantity": 2}, {"product_id": "q", "price": 1}]
 
 
-def sent(order_id: Any, *, topic: str = WEB, apart_ms: int = 0, **fields: Any) -> Sent:
+def make_sent_order(order_id: Any, *, topic: str = WEB, apart_ms: int = 0, **fields: Any) -> Sent:
     """An order; each record has a messageId of its own."""
     message = {
         "projectId": "demo", "type": "track", "event": "Order Completed", "userId": "u", "source": "web",
@@ -40,18 +40,18 @@ def sent(order_id: Any, *, topic: str = WEB, apart_ms: int = 0, **fields: Any) -
     return Sent(topic, b"demo:u", json.dumps(message).encode(), apart_ms, was_collected=False)
 
 
-def counted(*records: Sent, batch_max: int = 100) -> MemoryStore:
+def count_orders(*records: Sent, batch_max: int = 100) -> MemoryStore:
     """What a worker makes of them; the oracle must agree."""
-    broker = log_of(records)
-    store = counted_by_a_worker(broker, batch_max=batch_max)
-    found, wanted = held_in_memory(store), expected(counted_by_the_oracle(broker))
-    for fields in (*found.cells.values(), *wanted.cells.values()):
+    broker = make_log(records)
+    store = count_by_a_worker(broker, batch_max=batch_max)
+    totals, expected_totals = read_memory_totals(store), compute_expected(count_by_the_oracle(broker))
+    for fields in (*totals.cells.values(), *expected_totals.cells.values()):
         fields.pop("repeated_order", None)  # either report may be read first; `counts` has the sum
-    assert differences(found, wanted) == []
+    assert find_differences(totals, expected_totals) == []
     return store
 
 
-def numbers(store: MemoryStore) -> tuple[int, int, int, int]:
+def sum_days(store: MemoryStore) -> tuple[int, int, int, int]:
     """Events, orders, units and revenue of all days."""
     days = [
         fields
@@ -66,8 +66,13 @@ ONCE = (10_000 * 3, 110_000)  # units, revenue
 
 def test_a_repeat_is_an_event_and_adds_nothing_else() -> None:
     for batch_max in (1, 100):
-        store = counted(sent("a"), sent("a", topic=SERVER, apart_ms=HOUR), sent("b"), batch_max=batch_max)
-        assert numbers(store) == (3, 2, 2 * ONCE[0], 2 * ONCE[1])
+        store = count_orders(
+            make_sent_order("a"),
+            make_sent_order("a", topic=SERVER, apart_ms=HOUR),
+            make_sent_order("b"),
+            batch_max=batch_max,
+        )
+        assert sum_days(store) == (3, 2, 2 * ONCE[0], 2 * ONCE[1])
         assert store.shards[0].totals.counts["demo|repeated_order"] == 1
         days = [
             f
@@ -80,40 +85,49 @@ def test_a_repeat_is_an_event_and_adds_nothing_else() -> None:
 
 def test_a_repeat_is_found_in_other_topics_and_persons_and_under_other_names() -> None:
     again: dict[str, Any] = {"event": "purchase", "userId": "v", "properties": {"transaction_id": " a\t", "value": 9}}
-    store = counted(sent("a"), sent("a", topic=MOBILE, anonymousId="x"), sent("a", topic=SERVER, **again))
-    assert numbers(store) == (3, 1, *ONCE)
+    store = count_orders(
+        make_sent_order("a"),
+        make_sent_order("a", topic=MOBILE, anonymousId="x"),
+        make_sent_order("a", topic=SERVER, **again),
+    )
+    assert sum_days(store) == (3, 1, *ONCE)
 
 
 def test_an_order_of_another_project_or_of_a_bot_is_another() -> None:
     bot: dict[str, Any] = {"marks": ["bot:agent"]}
-    store = counted(sent("a", **bot), sent("a"), sent("a", **bot), sent("a", projectId="other"))
-    assert numbers(store) == (2, 2, 2 * ONCE[0], 2 * ONCE[1])
+    store = count_orders(
+        make_sent_order("a", **bot),
+        make_sent_order("a"),
+        make_sent_order("a", **bot),
+        make_sent_order("a", projectId="other"),
+    )
+    assert sum_days(store) == (2, 2, 2 * ONCE[0], 2 * ONCE[1])
     activity = [f for key, f in store.shards[0].totals.cells.items() if key.rollup == "activity"]
     assert max(fields.get("~orders", 0) for fields in activity) == 1
 
 
 @pytest.mark.parametrize("nothing", [None, "", " ", "undefined", "NULL", "[object Object]", 0, "0000", {}, [], True])
 def test_an_order_without_an_id_counts_each_time(nothing: Any) -> None:
-    assert numbers(counted(sent(nothing), sent(nothing)))[:2] == (2, 2)
+    assert sum_days(count_orders(make_sent_order(nothing), make_sent_order(nothing)))[:2] == (2, 2)
 
 
 @pytest.mark.parametrize(("apart_ms", "orders"), [(7 * DAY - 1, 1), (7 * DAY, 2)])
 def test_seven_days_are_of_stream_time(apart_ms: int, orders: int) -> None:
     for batch_max in (1, 100):
-        store = counted(sent("a"), sent("a", apart_ms=apart_ms), batch_max=batch_max)
-        assert numbers(store)[1] == orders
+        store = count_orders(make_sent_order("a"), make_sent_order("a", apart_ms=apart_ms), batch_max=batch_max)
+        assert sum_days(store)[1] == orders
 
 
 def test_an_order_that_was_counted_again_begins_its_seven_days_anew() -> None:
     for batch_max in (1, 2, 100):
         times = (0, 7 * DAY, 7 * DAY - 1, 2)
-        store = counted(*(sent("a", apart_ms=apart_ms) for apart_ms in times), batch_max=batch_max)
-        assert numbers(store)[1] == 3
+        store = count_orders(*(make_sent_order("a", apart_ms=apart_ms) for apart_ms in times), batch_max=batch_max)
+        assert sum_days(store)[1] == 3
 
 
 def test_a_late_order_takes_the_place_of_none() -> None:
     old: dict[str, Any] = {"timestamp": "2020-01-01T00:00:00Z"}
-    assert numbers(counted(sent("a", **old), sent("a")))[:2] == (1, 1)
+    assert sum_days(count_orders(make_sent_order("a", **old), make_sent_order("a")))[:2] == (1, 1)
 
 
 def test_one_batch_asks_and_remembers_in_the_order_of_its_records() -> None:
@@ -126,33 +140,33 @@ def test_one_batch_asks_and_remembers_in_the_order_of_its_records() -> None:
 
 
 def test_the_next_batch_knows_what_was_sent_and_what_was_told() -> None:
-    known = KnownOrders()
-    known.accept([OrderWrite("demo", [KEY[1]], [ABSENT], [5])])
-    orders = OrderFilter(known)
+    known_orders = KnownOrders()
+    known_orders.accept([OrderWrite("demo", [KEY[1]], [ABSENT], [5])])
+    orders = OrderFilter(known_orders)
     assert orders.is_repeat(KEY, 6)
     assert orders.make_writes() == [OrderWrite("demo", [KEY[1]], [5], [ABSENT])]
-    known.learn({KEY: ABSENT})
-    assert not OrderFilter(known).is_repeat(KEY, 6)
+    known_orders.learn({KEY: ABSENT})
+    assert not OrderFilter(known_orders).is_repeat(KEY, 6)
 
 
 def test_what_was_refused_is_taken_back() -> None:
-    known = KnownOrders()
-    known.learn({KEY: 5})
+    known_orders = KnownOrders()
+    known_orders.learn({KEY: 5})
     write = OrderWrite("demo", [KEY[1], b"order-02"], [5, ABSENT], [5 + ORDER_LIFE_MS, 9])
-    known.accept([write])
-    assert (known[KEY], known[("demo", b"order-02")]) == (5 + ORDER_LIFE_MS, 9)
-    known.take_back([write])
-    assert (known[KEY], known[("demo", b"order-02")], len(known)) == (5, ABSENT, 1)
+    known_orders.accept([write])
+    assert (known_orders[KEY], known_orders[("demo", b"order-02")]) == (5 + ORDER_LIFE_MS, 9)
+    known_orders.take_back([write])
+    assert (known_orders[KEY], known_orders[("demo", b"order-02")], len(known_orders)) == (5, ABSENT, 1)
 
 
 def test_no_more_are_known_than_the_limit() -> None:
-    known = KnownOrders(2)
-    known.accept([OrderWrite("demo", [b"order-%02d" % n for n in range(5)], [ABSENT] * 5, list(range(5)))])
-    known.trim()
-    assert [known[("demo", b"order-%02d" % n)] for n in range(5)] == [ABSENT, ABSENT, ABSENT, 3, 4]
+    known_orders = KnownOrders(2)
+    known_orders.accept([OrderWrite("demo", [b"order-%02d" % n for n in range(5)], [ABSENT] * 5, list(range(5)))])
+    known_orders.trim()
+    assert [known_orders[("demo", b"order-%02d" % n)] for n in range(5)] == [ABSENT, ABSENT, ABSENT, 3, 4]
 
 
 def test_the_buckets_of_quality_count_repeats_by_stream_time() -> None:
-    store = counted(sent("a"), sent("a", apart_ms=HOUR))
+    store = count_orders(make_sent_order("a"), make_sent_order("a", apart_ms=HOUR))
     at = (NOW + HOUR) // 60_000
     assert store.shards[0].totals.cells[CellsKey("demo", "quality", BucketKind.MINUTE, at)] == {"repeated_order": 1}

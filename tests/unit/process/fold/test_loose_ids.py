@@ -24,15 +24,15 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import LooseIdQuery, LooseWrite
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import differences, expected, held_in_memory
+from tests.comparison import compute_expected, find_differences, read_memory_totals
 from tests.unit.process.decode.odd_records import (
     DAY,
     HOUR,
     NOW,
     Sent,
-    counted_by_a_worker,
-    counted_by_the_oracle,
-    log_of,
+    count_by_a_worker,
+    count_by_the_oracle,
+    make_log,
 )
 
 WEB = "rta.events.web"
@@ -78,7 +78,7 @@ def test_an_id_is_looked_up_where_it_was_written_for_a_day_and_an_hour_back(ahea
 # The rule, as the oracle has it -------------------------------------------------------------------------------------
 
 
-def event(own: Any, message_id: str = "m") -> bytes:
+def make_event(own: Any, message_id: str = "m") -> bytes:
     """Its `timestamp` is no time, so that the record's counts, and `own` decides nothing else."""
     message = {"projectId": "demo", "type": "page", "anonymousId": "a", "messageId": message_id, "timestamp": "none"}
     return json.dumps({**message, "originalTimestamp": own}).encode()
@@ -94,7 +94,7 @@ steps = st.sampled_from(
 def test_an_id_counts_once_in_a_day_of_stream_time(ahead: int | None, apart: list[int], batch_max: int) -> None:
     """The plain rule for one id: known from when it counted until 24 hours of stream time have gone by."""
     own = None if ahead is None else NOW + ahead
-    records = [Sent(WEB, b"k", event(own), ms, False) for ms in (0, *apart)]
+    records = [Sent(WEB, b"k", make_event(own), ms, False) for ms in (0, *apart)]
     now, counted_at, repeats = NOW, NOW, 0
     for ms in apart:
         now += ms
@@ -102,9 +102,9 @@ def test_an_id_counts_once_in_a_day_of_stream_time(ahead: int | None, apart: lis
             repeats += 1
         else:
             counted_at = now
-    broker = log_of(records)
-    assert counted_by_the_oracle(broker).projects["demo"].totals["duplicate"] == repeats
-    assert held_in_memory(counted_by_a_worker(broker, batch_max=batch_max)).counts.get("demo|duplicate", 0) == repeats
+    broker = make_log(records)
+    assert count_by_the_oracle(broker).projects["demo"].totals["duplicate"] == repeats
+    assert read_memory_totals(count_by_a_worker(broker, batch_max=batch_max)).counts.get("demo|duplicate", 0) == repeats
 
 
 some_owns = st.one_of(st.none(), st.sampled_from(["2000-01-01", "2049-05-05", "nonsense"]), owns, edges)
@@ -118,10 +118,10 @@ def test_workers_and_oracle_agree_on_ids_of_any_time(sends: list[tuple[str, Any,
     records = []
     for message_id, own, apart_ms in sends:
         at = NOW + own if isinstance(own, int) else own
-        records.append(Sent(WEB, b"k", event(at, message_id), apart_ms, False))
-    broker = log_of(records)
-    found, wanted = held_in_memory(counted_by_a_worker(broker, batch_max=batch_max)), counted_by_the_oracle(broker)
-    assert differences(found, expected(wanted)) == []
+        records.append(Sent(WEB, b"k", make_event(at, message_id), apart_ms, False))
+    broker = make_log(records)
+    totals, truth = read_memory_totals(count_by_a_worker(broker, batch_max=batch_max)), count_by_the_oracle(broker)
+    assert find_differences(totals, compute_expected(truth)) == []
 
 
 # What is read -------------------------------------------------------------------------------------------------------
@@ -140,9 +140,9 @@ class Asked(MemoryStore):
         return super().read_loose_ids(shard, generation, query)
 
     def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
-        found = super().read_blocks(shard, generation, names)
-        self.block_bytes += sum(map(len, found)) + sum(map(len, names))
-        return found
+        blocks = super().read_blocks(shard, generation, names)
+        self.block_bytes += sum(map(len, blocks)) + sum(map(len, names))
+        return blocks
 
 
 class Site:
@@ -167,32 +167,32 @@ class Site:
         assert self.worker.is_settled
         assert not self.worker.positions.stops
 
-    def counts(self) -> dict[str, int]:
+    def read_counts(self) -> dict[str, int]:
         return self.store.shards[0].totals.counts
 
 
 def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
     site = Site()
     loose = site.store.shards[0].totals.loose
-    name = plan_lookup("demo", WEB, _dedup_partition(b"k"), -1, NOW).loose
+    name = plan_lookup("demo", WEB, _find_dedup_partition(b"k"), -1, NOW).loose
     loose[name] = dict.fromkeys(map(Struct(">Q").pack, range(1_000_000)), NOW - HOUR)
-    site.count([event(None, f"m-{n}") for n in range(10)])
+    site.count([make_event(None, f"m-{n}") for n in range(10)])
     assert sum(site.store.loose_calls) == 10
     assert site.store.block_bytes == 0
     assert len(loose[name]) == 1_000_010
-    site.count([event(None, f"m-{n}") for n in range(10)], NOW + HOUR)
+    site.count([make_event(None, f"m-{n}") for n in range(10)], NOW + HOUR)
     assert sum(site.store.loose_calls) == 20
-    assert site.counts()["demo|duplicate"] == 10
+    assert site.read_counts()["demo|duplicate"] == 10
 
 
-def _dedup_partition(key: bytes) -> int:
+def _find_dedup_partition(key: bytes) -> int:
     return int(find_buckets([key], DEDUP_PARTITIONS)[0])
 
 
 def test_one_call_reads_the_ids_of_a_batch() -> None:
     site = Site()
     for n in range(50):
-        site.broker.append(Partition(WEB, n % 2), NOW, b"k%d" % n, event(None, f"m-{n}"))
+        site.broker.append(Partition(WEB, n % 2), NOW, b"k%d" % n, make_event(None, f"m-{n}"))
     site.worker.turn()
     site.worker.turn()
     assert sum(site.store.loose_calls) == 50
@@ -201,17 +201,17 @@ def test_one_call_reads_the_ids_of_a_batch() -> None:
 
 def test_ids_with_absurd_times_make_no_block_and_are_not_cached() -> None:
     site = Site()
-    site.count([event(format_iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
+    site.count([make_event(format_iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
     totals = site.store.shards[0].totals
     assert not totals.blocks
-    assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_dedup_partition(b'k')}": 500}
+    assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_find_dedup_partition(b'k')}": 500}
     assert len(site.worker._parts.caches[0].blocks) == 0
 
 
 def test_loose_ids_are_forgotten_after_a_day() -> None:
     site = Site()
-    site.count([event(None, f"m-{n}") for n in range(500)])
-    site.count([event(format_iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
+    site.count([make_event(None, f"m-{n}") for n in range(500)])
+    site.count([make_event(format_iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
     assert not any(site.store.shards[0].totals.loose.values())
 
 
@@ -224,33 +224,33 @@ def write(*ids: tuple[int, int, int]) -> LooseWrite:
     return LooseWrite(SET, [n.to_bytes(8, "little") for n in columns[0]], columns[1], columns[2])
 
 
-def fetched(written: int) -> Any:
-    return lambda asked: [[written] * len(ids) for _, ids in asked]
+def make_fetch(written: int) -> Any:
+    return lambda query: [[written] * len(ids) for _, ids in query]
 
 
 def test_ids_in_flight_are_as_the_batch_wrote_them() -> None:
     for in_store in (ABSENT, 7):
         ids = LooseIds()
         ids.accept([write((1, ABSENT, 7), (2, 5, ABSENT))])
-        ids.load([(SET, 1)], fetched(in_store))
+        ids.load([(SET, 1)], make_fetch(in_store))
         assert ids[(SET, 1)] == 7
-    ids.load([(SET, 2)], fetched(5))
+    ids.load([(SET, 2)], make_fetch(5))
     assert ids[(SET, 2)] == 5
 
 
 def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
-    ids, asked = LooseIds(), list[int]()
+    ids, id_counts = LooseIds(), list[int]()
 
     def fetch(sets: LooseIdQuery) -> list[list[int]]:
-        asked.append(sum(len(each) for _, each in sets))
-        return [[ABSENT] * len(each) for _, each in sets]
+        id_counts.append(sum(len(ids_of_set) for _, ids_of_set in sets))
+        return [[ABSENT] * len(ids_of_set) for _, ids_of_set in sets]
 
     ids.load([(SET, 1), (SET, 2), (SET, 1)], fetch)
     ids.load([(SET, 2), ("demo:t:4", 2)], fetch)
     assert ids.list_missing([(SET, 1), ("demo:t:5", 1)]) == [("demo:t:5", 1)]
     ids.accept([])
     ids.load([(SET, 1)], fetch)
-    assert asked == [2, 1, 1]
+    assert id_counts == [2, 1, 1]
     ids.clear()
     assert len(ids) == 0
 

@@ -48,12 +48,12 @@ class Desk:
 
 
 def store() -> MemoryStore:
-    made = MemoryStore(1)
-    made.begin(0, expected="", generation="g1", topics={}, starts={})
-    return made
+    new_store = MemoryStore(1)
+    new_store.begin(0, expected="", generation="g1", topics={}, starts={})
+    return new_store
 
 
-def value(at: MemoryStore, key: PersonKey) -> bytes:
+def read_value(at: MemoryStore, key: PersonKey) -> bytes:
     return at.read_persons(0, "g1", [key])[0][8:]
 
 
@@ -62,40 +62,40 @@ def test_a_value_is_read_once_and_then_kept_as_the_store_has_it() -> None:
     desk = Desk(at)
     for letter in (b"a", b"b", b"c"):
         assert desk.append(ANNA, letter) == Applied()
-    assert value(at, ANNA) == b"abc"
+    assert read_value(at, ANNA) == b"abc"
     assert desk.fetched == [ANNA]
     assert at.shards[0].totals.cells == {CELL: {"letters": 3}}
 
 
 def test_a_copy_that_another_worker_has_outdated_is_refused_and_read_again() -> None:
     at = store()
-    one, two = Desk(at), Desk(at)
-    one.append(ANNA, b"a")
+    first, two = Desk(at), Desk(at)
+    first.append(ANNA, b"a")
     two.append(ANNA, b"b")
-    refused = one.append(ANNA, b"c")
+    refused = first.append(ANNA, b"c")
     assert refused == Conflicted([], [ANNA], [], False)
-    one.cache.drop(refused.persons)
-    assert one.append(ANNA, b"c") == Applied()
-    assert value(at, ANNA) == b"abc"
+    first.cache.drop(refused.persons)
+    assert first.append(ANNA, b"c") == Applied()
+    assert read_value(at, ANNA) == b"abc"
 
 
 def test_a_person_without_a_value_is_compared_too() -> None:
     at = store()
-    one, two = Desk(at), Desk(at)
-    one.cache.load([ANNA], one.fetch)
+    first, two = Desk(at), Desk(at)
+    first.cache.load([ANNA], first.fetch)
     two.append(ANNA, b"b")
-    assert isinstance(one.append(ANNA, b"a"), Conflicted)
+    assert isinstance(first.append(ANNA, b"a"), Conflicted)
 
 
 def test_a_value_that_was_only_read_is_compared_and_keeps_its_token() -> None:
     at = store()
-    one, two = Desk(at), Desk(at)
-    one.append(ANNA, b"a")
+    first, two = Desk(at), Desk(at)
+    first.append(ANNA, b"a")
     before = at.read_persons(0, "g1", [ANNA])
-    assert one.append(ANNA, b"") == Applied()
+    assert first.append(ANNA, b"") == Applied()
     assert at.read_persons(0, "g1", [ANNA]) == before
     two.append(ANNA, b"b")
-    assert isinstance(one.append(ANNA, b""), Conflicted)
+    assert isinstance(first.append(ANNA, b""), Conflicted)
 
 
 def test_the_same_value_written_anew_has_another_token() -> None:
@@ -117,7 +117,7 @@ def test_a_value_can_be_deleted_and_written_again() -> None:
     desk.forget(ANNA)
     assert at.shards[0].totals.persons == {}
     assert desk.append(ANNA, b"b") == Applied()
-    assert value(at, ANNA) == b"b"
+    assert read_value(at, ANNA) == b"b"
 
 
 def test_the_least_recently_used_values_are_dropped_first() -> None:

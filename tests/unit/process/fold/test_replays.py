@@ -17,13 +17,13 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Delta
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import DeadLetter, LogRecord, is_origin, make_columns
-from tests.unit.process.fold.test_fold import BERLIN, NOW, WEB, load, message, record
+from tests.unit.process.fold.test_fold import BERLIN, NOW, WEB, load, make_message, record
 
 ORIGIN = "rta.events.web:0:7"
 
 
 def replay(offset: int, **fields: object) -> LogRecord:
-    return replace(record(b" " + message(**fields), offset=offset), replay_of=ORIGIN)
+    return replace(record(b" " + make_message(**fields), offset=offset), replay_of=ORIGIN)
 
 
 def fold(*records: LogRecord, settled: SettledReplays | None = None) -> tuple[dict[str, int], Delta, EventFold]:
@@ -49,7 +49,7 @@ def test_a_second_replay_of_the_same_letter_is_a_repeat_even_with_another_id() -
 
 
 def test_a_replay_of_an_event_that_was_counted_otherwise_is_a_repeat_and_settles_the_letter() -> None:
-    counts, delta, _ = fold(record(message(), offset=8), replay(9))
+    counts, delta, _ = fold(record(make_message(), offset=8), replay(9))
     assert (counts, delta.replayed) == ({"consumed": 2, "applied": 1, "duplicate": 1}, [ORIGIN])
 
 
@@ -68,7 +68,7 @@ def test_a_replay_that_is_dead_again_replaces_its_letter_and_leaves_its_origin_a
 
 
 def test_a_dead_record_and_its_replay_in_one_batch_count_once() -> None:
-    counts, delta, _ = fold(record(message(type="fax"), offset=7), replay(9), replay(10, messageId="other"))
+    counts, delta, _ = fold(record(make_message(type="fax"), offset=7), replay(9), replay(10, messageId="other"))
     assert counts["applied"] == 1
     assert counts["duplicate"] == 1
     assert (delta.dead, delta.replayed) == ({}, [])
@@ -81,14 +81,14 @@ def test_a_worker_counts_a_letter_once_after_its_project_was_made_however_often_
     log = MemoryLog(broker)
     log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=1, start_call=lambda call: call, sleep=Mock())
-    broker.append(WEB, NOW, b"k", message())
+    broker.append(WEB, NOW, b"k", make_message())
     _run(worker)
     assert store.shards[0].totals.dead == {f"{WEB}:0": NOW}
     store.set_projects([ProjectSettings("other"), ProjectSettings("demo")], "v2")
     for message_id in ("m", "n", "o"):
-        again = broker.append(WEB, NOW, b"k", b" " + message(messageId=message_id))
+        again = broker.append(WEB, NOW, b"k", b" " + make_message(messageId=message_id))
         broker.records[WEB][-1] = replace(again, replay_of=f"{WEB}:0")
-        broker.append(WEB, NOW, b"k", message(messageId=f"beside {message_id}"))
+        broker.append(WEB, NOW, b"k", make_message(messageId=f"beside {message_id}"))
         _run(worker)
     counts = store.shards[0].totals.counts
     assert {name: counts[f"demo|{name}"] for name in ("applied", "duplicate")} == {"applied": 4, "duplicate": 2}
@@ -115,7 +115,7 @@ def test_an_origin_is_a_place_in_an_event_topic() -> None:
 
 
 def test_columns_keep_replays_when_they_are_cut() -> None:
-    run = make_columns([record(message()), replay(1), replay(2)])
+    run = make_columns([record(make_message()), replay(1), replay(2)])
     assert [run.cut(1, 3).record(index).replay_of for index in (0, 1)] == [ORIGIN, ORIGIN]
     assert run.cut(0, 1).replays == {}
     assert run.record(-1).replay_of == ORIGIN

@@ -10,7 +10,7 @@ from rtaplatform.core.rollups import BOT_PREFIX, VISIT_DIMENSIONS, VISITS, make_
 from rtaplatform.core.time.buckets import DAY_MS
 from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.decode.context import extract_language
-from tests.unit.process.fold.test_fold import NOW, fold, message, record
+from tests.unit.process.fold.test_fold import NOW, fold, make_message, record
 
 CONTEXT = {
     "page": {"path": "/a", "url": "https://shop.example/a?utm_source=may"},
@@ -25,7 +25,7 @@ CONTEXT = {
 }
 
 
-def cells_of(*values: bytes) -> dict[str, dict[str, int]]:
+def fold_cells(*values: bytes) -> dict[str, dict[str, int]]:
     """By rollup, those of the hour."""
     delta, _ = fold(*(record(value, offset=n) for n, value in enumerate(values)))
     kinds = {key.kind.value for key in delta.cells if key.rollup in {rollup.name for rollup in VISITS}}
@@ -34,7 +34,7 @@ def cells_of(*values: bytes) -> dict[str, dict[str, int]]:
 
 
 def test_a_page_view_is_counted_by_its_page_campaign_technology_and_region() -> None:
-    cells = cells_of(message(context=CONTEXT))
+    cells = fold_cells(make_message(context=CONTEXT))
     assert cells["pages"] == {"page_views": 1, make_field("page_views", "/a", "web"): 1}
     for rollup, values in (
         ("acquisition", ("may", "email", "spring", "mail.example", "email")),
@@ -47,20 +47,20 @@ def test_a_page_view_is_counted_by_its_page_campaign_technology_and_region() -> 
 
 
 def test_a_track_is_no_page_view_and_what_lacks_is_empty() -> None:
-    cells = cells_of(message(type="track", event="Looked"))
+    cells = fold_cells(make_message(type="track", event="Looked"))
     assert "pages" not in cells
     assert cells["acquisition"] == {"count": 1, make_field("count", "", "", "", "", ""): 1}
 
 
 def test_a_bot_is_counted_apart_and_is_no_visitor() -> None:
-    delta, _ = fold(record(message(context=CONTEXT, marks=["bot:agent"])))
+    delta, _ = fold(record(make_message(context=CONTEXT, marks=["bot:agent"])))
     cells = {key.rollup: fields for key, fields in delta.cells.items() if key.kind.value == "h"}
     assert cells["pages"] == {f"{BOT_PREFIX}page_views": 1, make_field(f"{BOT_PREFIX}page_views", "/a", "web"): 1}
     assert not delta.sketches
 
 
 def test_persons_are_counted_by_what_is_known_of_their_visits() -> None:
-    delta, _ = fold(record(message(context=CONTEXT)))
+    delta, _ = fold(record(make_message(context=CONTEXT)))
     of_day = {key.dimension: key.value for key in delta.sketches if key.kind.value == "d"}
     assert [of_day[name] for name in VISIT_DIMENSIONS] == [
         "may", "email", "spring", "mail.example", "email", "iOS", "Safari", "DE-BE", "de",
@@ -69,7 +69,7 @@ def test_persons_are_counted_by_what_is_known_of_their_visits() -> None:
 
 
 def test_persons_by_page_and_visit_are_kept_for_eight_days_of_hours() -> None:
-    late = message(context=CONTEXT, timestamp=format_iso_utc(NOW - 9 * DAY_MS))
+    late = make_message(context=CONTEXT, timestamp=format_iso_utc(NOW - 9 * DAY_MS))
     delta, _ = fold(record(late))
     assert {key.kind.value for key in delta.sketches if key.dimension in ("page", "browser")} == {"d"}
     assert {key.kind.value for key in delta.sketches if key.dimension == "device"} == {"h", "d"}
@@ -86,7 +86,7 @@ def test_persons_by_page_and_visit_are_kept_for_eight_days_of_hours() -> None:
 def test_a_context_of_another_form_is_read_as_far_as_it_can_be(
     context: dict[str, Any], acquisition: tuple[str, ...]
 ) -> None:
-    assert make_field("count", *acquisition) in cells_of(message(context=context))["acquisition"]
+    assert make_field("count", *acquisition) in fold_cells(make_message(context=context))["acquisition"]
 
 
 @pytest.mark.parametrize(

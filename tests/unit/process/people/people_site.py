@@ -61,9 +61,9 @@ class PeopleSite:
         batch = self._fold.begin({"demo": self.project}, people)
         batch.add(read)
         orders = [
-            (each.event, EventCommerce(orders=1, units=1, revenue=event.revenue))
-            for each, event in zip(read, events, strict=True)
-            if event.name == ORDER and each.event is not None
+            (record_read.event, EventCommerce(orders=1, units=1, revenue=event.revenue))
+            for record_read, event in zip(read, events, strict=True)
+            if event.name == ORDER and record_read.event is not None
         ]
         names = batch.settle(orders)
         people.add_to(delta)
@@ -86,23 +86,23 @@ class PeopleSite:
     def _fetch(self, keys: Sequence[PersonKey]) -> list[bytes]:
         return [self.values.get(key, b"") for key in keys]
 
-    def cells(self) -> Cells:
-        found: Cells = {}
+    def read_cells(self) -> Cells:
+        cells: Cells = {}
         for (rollup, kind, start, name), n in self.totals.items():
             if n and name != CHANGES:
-                found.setdefault((rollup, kind, start), {})[name] = n
-        return found
+                cells.setdefault((rollup, kind, start), {})[name] = n
+        return cells
 
-    def digest(self) -> tuple[dict[PersonKey, PersonValue | None], Cells, dict[bytes, int]]:
+    def read_digest(self) -> tuple[dict[PersonKey, PersonValue | None], Cells, dict[bytes, int]]:
         """All that must not depend on order: values without their tokens, totals, who is online."""
         values = {key: decode_value(value[TOKEN_BYTES:]) for key, value in self.values.items()}
-        return values, self.cells(), self.online
+        return values, self.read_cells(), self.online
 
-    def total(self, rollup: str, name: str, kind: str = "day") -> int:
-        return sum(fields.get(name, 0) for (r, k, _), fields in self.cells().items() if (r, k) == (rollup, kind))
+    def sum_days(self, rollup: str, name: str, kind: str = "day") -> int:
+        return sum(fields.get(name, 0) for (r, k, _), fields in self.read_cells().items() if (r, k) == (rollup, kind))
 
 
-def oracle_of(events: Iterable[Seen], zone: str = "UTC", week_start: str = "monday") -> OraclePeople:
+def make_oracle(events: Iterable[Seen], zone: str = "UTC", week_start: str = "monday") -> OraclePeople:
     visits = [
         OracleVisit(
             e.time_ms, e.name, (e.source, e.country, e.device), *make_ids(e.user, e.anonymous),

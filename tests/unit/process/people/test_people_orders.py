@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.process.people.people_site import PeopleSite, Seen, oracle_of
+from tests.unit.process.people.people_site import PeopleSite, Seen, make_oracle
 
 DAY = 86_400_000
 START = 1_795_000_000_000 // DAY * DAY
@@ -23,23 +23,23 @@ moments = st.one_of(
 
 
 @st.composite
-def visits(draw: st.DrawFn) -> Seen:
+def draw_visit(draw: st.DrawFn) -> Seen:
     """Of a known user on a device, of a user alone, of a device alone, of nobody that has a name."""
     anonymous = draw(st.sampled_from(sorted(USERS)))
     user = USERS[anonymous]
-    who = draw(st.sampled_from(["both", "user", "device", "device", "nobody"]))
-    if who == "nobody":
+    persona = draw(st.sampled_from(["both", "user", "device", "device", "nobody"]))
+    if persona == "nobody":
         ids = (draw(st.sampled_from(PLACEHOLDERS[1:])), draw(st.sampled_from(PLACEHOLDERS)))
     else:
-        ids = (user if who != "device" else "", anonymous if who != "user" or not user else "")
+        ids = (user if persona != "device" else "", anonymous if persona != "user" or not user else "")
     source, country = draw(st.sampled_from(["web", "web", "ios", "server"])), draw(st.sampled_from(["DE", "AT"]))
     campaign, page = draw(st.sampled_from(["", "may", "june"])), draw(st.sampled_from(["", "/a", "/b"]))
-    seen = Seen(START + draw(moments), *ids, draw(st.sampled_from(NAMES)), source, country)
-    return seen._replace(campaign=campaign, page=page, revenue=draw(st.integers(0, 3)))
+    visit = Seen(START + draw(moments), *ids, draw(st.sampled_from(NAMES)), source, country)
+    return visit._replace(campaign=campaign, page=page, revenue=draw(st.integers(0, 3)))
 
 
 @st.composite
-def interleavings(draw: st.DrawFn, events: Sequence[Seen]) -> list[list[Seen]]:
+def draw_interleaving(draw: st.DrawFn, events: Sequence[Seen]) -> list[list[Seen]]:
     """The events of three partitions, each in its own order, mixed in some way and cut into batches."""
     queues = [list(events[first::3]) for first in range(3)]
     mixed: list[Seen] = []
@@ -52,14 +52,14 @@ def interleavings(draw: st.DrawFn, events: Sequence[Seen]) -> list[list[Seen]]:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_all_interleavings_give_one_digest(data: st.DataObject) -> None:
-    events = data.draw(st.lists(visits(), min_size=1, max_size=10))
+    events = data.draw(st.lists(draw_visit(), min_size=1, max_size=10))
     zone, week_start = data.draw(st.sampled_from(ZONES)), data.draw(st.sampled_from(["monday", "sunday", "thursday"]))
-    one = PeopleSite(zone, week_start).take_all(data.draw(interleavings(events)))
-    other = PeopleSite(zone, week_start).take_all(data.draw(interleavings(events)))
-    assert one.digest() == other.digest()
-    assert one.cells() == oracle_of(events, zone, week_start).count_cells()
-    assert not one.notes["identity_conflicts"]
-    assert not one.notes["late_state"]
+    site = PeopleSite(zone, week_start).take_all(data.draw(draw_interleaving(events)))
+    other = PeopleSite(zone, week_start).take_all(data.draw(draw_interleaving(events)))
+    assert site.read_digest() == other.read_digest()
+    assert site.read_cells() == make_oracle(events, zone, week_start).count_cells()
+    assert not site.notes["identity_conflicts"]
+    assert not site.notes["late_state"]
 
 
 @settings(max_examples=80, deadline=None)
@@ -70,13 +70,13 @@ def test_over_weeks_too_where_nothing_is_too_late(data: st.DataObject) -> None:
     of_days = [
         [event._replace(time_ms=START + day * DAY + 5 * 3_600_000 + event.time_ms % 10_800_000) for event in events]
         for day in days
-        for events in [data.draw(st.lists(visits(), min_size=1, max_size=5))]
+        for events in [data.draw(st.lists(draw_visit(), min_size=1, max_size=5))]
     ]
     zone, week_start = data.draw(st.sampled_from(ZONES)), data.draw(st.sampled_from(["monday", "saturday"]))
     sites = [PeopleSite(zone, week_start) for _ in range(2)]
     for site in sites:
         for events in of_days:
-            site.take_all(data.draw(interleavings(events)))
-    assert sites[0].digest() == sites[1].digest()
+            site.take_all(data.draw(draw_interleaving(events)))
+    assert sites[0].read_digest() == sites[1].read_digest()
     events = [event for events in of_days for event in events]
-    assert sites[0].cells() == oracle_of(events, zone, week_start).count_cells()
+    assert sites[0].read_cells() == make_oracle(events, zone, week_start).count_cells()

@@ -18,7 +18,7 @@ TOPICS = {"rta.events.web": 2, "rta.control": 1}
 Times = dict[Partition, list[int]]
 
 
-def log_of(times: Times, *, read_max: int = 100, batch_max: int = 5_000) -> TimeOrderedLog:
+def make_log(times: Times, *, read_max: int = 100, batch_max: int = 5_000) -> TimeOrderedLog:
     broker = MemoryBroker(TOPICS)
     for partition, of_it in times.items():
         for at in of_it:
@@ -31,12 +31,12 @@ def log_of(times: Times, *, read_max: int = 100, batch_max: int = 5_000) -> Time
     return log
 
 
-def portions(log: TimeOrderedLog, at_most: int | None = None) -> list[list[RecordColumns]]:
+def read_portions(log: TimeOrderedLog, at_most: int | None = None) -> list[list[RecordColumns]]:
     """Until all that was there is handed out; records of rta.control are passed."""
-    found = []
+    batches = []
     for _ in range(1_000):
         if log.control_record is not None:
-            found.append(
+            batches.append(
                 [
                     RecordColumns(
                         CONTROL, [log.control_record.offset], [log.control_record.timestamp_ms], [b""], [None], 0
@@ -45,10 +45,10 @@ def portions(log: TimeOrderedLog, at_most: int | None = None) -> list[list[Recor
             )
             log.skip_control_record()
         elif log.is_caught_up:
-            return found
+            return batches
         else:
             runs = list(log.poll(at_most).runs)
-            found += [runs] if runs else []
+            batches += [runs] if runs else []
     raise AssertionError("it never comes to its end")
 
 
@@ -64,30 +64,30 @@ def test_portions_are_in_order_of_stream_time(
     a: list[int], b: list[int], control: list[int], read_max: int, at_most: int
 ) -> None:
     times = {A: a, B: b, CONTROL: control}
-    found = portions(log_of(times, read_max=read_max), at_most)
+    batches = read_portions(make_log(times, read_max=read_max), at_most)
     at = {partition: stream_times(of_it) for partition, of_it in times.items()}
-    spans = [[at[run.partition][offset] for run in runs for offset in run.offsets] for runs in found]
+    spans = [[at[run.partition][offset] for run in runs for offset in run.offsets] for runs in batches]
     assert all(max(before) <= min(after) for before, after in pairwise(spans))
     assert all(len(span) <= at_most for span in spans)
     for partition, of_it in times.items():
-        offsets = [offset for runs in found for run in runs if run.partition == partition for offset in run.offsets]
+        offsets = [offset for runs in batches for run in runs if run.partition == partition for offset in run.offsets]
         assert offsets == list(range(len(of_it)))
 
 
 def test_a_portion_has_one_run_a_partition() -> None:
-    log = log_of({A: list(range(0, 100, 2)), B: list(range(1, 100, 2))})
-    assert [[len(run) for run in runs] for runs in portions(log)] == [[50, 50]]
+    log = make_log({A: list(range(0, 100, 2)), B: list(range(1, 100, 2))})
+    assert [[len(run) for run in runs] for runs in read_portions(log)] == [[50, 50]]
 
 
 def test_a_batch_ends_when_it_is_full_or_no_record_is_available() -> None:
-    log = log_of({A: list(range(30))}, read_max=10, batch_max=20)
+    log = make_log({A: list(range(30))}, read_max=10, batch_max=20)
     polled = [log.poll() for _ in range(4)]
     assert [sum(map(len, batch.runs)) for batch in polled] == [10, 10, 10, 0]
     assert [batch.is_whole for batch in polled] == [False, True, False, True]
 
 
 def test_a_record_of_control_comes_alone_before_events_of_its_time() -> None:
-    log = log_of({A: [1, 5, 9], CONTROL: [5]})
+    log = make_log({A: [1, 5, 9], CONTROL: [5]})
     assert [run.offsets[-1] for run in log.poll().runs] == [0]
     assert not log.poll().runs
     assert log.control_record is not None
@@ -109,5 +109,5 @@ def test_records_after_the_first_end_are_not_waited_for(ahead: Partition) -> Non
     log.poll()
     assert log.is_caught_up
     broker.append(ahead, 7, b"key", b"{}")
-    found = [log.poll() for _ in range(2)]  # the batch that was open ends first
-    assert [list(run.offsets) for batch in found for run in batch.runs] == [[1]]
+    batches = [log.poll() for _ in range(2)]  # the batch that was open ends first
+    assert [list(run.offsets) for batch in batches for run in batch.runs] == [[1]]

@@ -48,16 +48,16 @@ class Site:
             self.seconds += 1
             self.worker.turn()
 
-    def applied(self) -> int:
+    def count_applied(self) -> int:
         return self.store.shards[0].totals.counts.get("demo|applied", 0)
 
 
-def lags() -> dict[str, float]:
+def read_lags() -> dict[str, float]:
     samples = next(iter(telemetry.WORKER_LAG.collect())).samples
     return {sample.labels["topic"]: sample.value for sample in samples}
 
 
-def stopped_site() -> Site:
+def make_stopped_site() -> Site:
     """Ten records were counted of WEB, and three of them are lost from its log."""
     site = Site()
     site.send(WEB, 10)
@@ -69,17 +69,17 @@ def stopped_site() -> Site:
 
 
 def test_a_stopped_partition_does_not_reset_the_others() -> None:
-    site = stopped_site()
+    site = make_stopped_site()
     seeks = site.log.seeks
     for _ in range(60):
         site.send(OTHER, 1)
         site.pass_seconds(1)
     assert site.log.seeks == seeks
-    assert site.applied() == 70
+    assert site.count_applied() == 70
 
 
 def test_a_partition_goes_on_after_an_operator_has_accepted_it() -> None:
-    site = stopped_site()
+    site = make_stopped_site()
     state, place = site.store.read_state(0), PartitionId(site.broker.ids[WEB.topic], 0)
     assert state is not None
     adoption = adopt(WEB, site.log.read_extents([WEB])[WEB], state)
@@ -88,7 +88,7 @@ def test_a_partition_goes_on_after_an_operator_has_accepted_it() -> None:
     site.send(WEB, 5)
     site.pass_seconds(15)
     assert site.store.read_stops(0) == {}
-    assert site.applied() == 15
+    assert site.count_applied() == 15
 
 
 def test_records_other_than_the_counted_ones_stop_until_they_are_accepted() -> None:
@@ -109,11 +109,11 @@ def test_records_other_than_the_counted_ones_stop_until_they_are_accepted() -> N
 
 
 def test_lag_is_shown_for_stopped_partitions_and_not_for_those_of_others() -> None:
-    site = stopped_site()
+    site = make_stopped_site()
     site.send(WEB, 20)
     site.send(OTHER, 4)
     site.pass_seconds(6)
-    assert lags() == {WEB.topic: 17, OTHER.topic: 0}
+    assert read_lags() == {WEB.topic: 17, OTHER.topic: 0}
     site.log.assign([OTHER])
     site.pass_seconds(6)
-    assert lags() == {OTHER.topic: 0}
+    assert read_lags() == {OTHER.topic: 0}

@@ -47,16 +47,16 @@ class Site:
         message = {**event, "source": topic.rpartition(".")[2], "timestamp": format_iso_utc(at_ms), **fields}
         self.broker.append(Partition(topic, 0), at_ms, b"k", json.dumps(message).encode())
 
-    def worker(self, topic: str, **parts: Any) -> ReadingWorker:
+    def make_worker(self, topic: str, **parts: Any) -> ReadingWorker:
         log = MemoryLog(self.broker)
         log.assign([Partition(topic, 0)])
         return ReadingWorker(log, log, self.store, shards=1, sleep=Mock(), **parts)
 
-    def totals(self, rollup: str) -> Mapping[str, int]:
+    def read_totals(self, rollup: str) -> Mapping[str, int]:
         cells = self.store.shards[0].totals.cells
         return next(fields for key, fields in cells.items() if key.rollup == rollup and key.kind == "d")
 
-    def conflicts(self) -> int:
+    def count_conflicts(self) -> int:
         return sum(isinstance(outcome, Conflicted) for outcome in self.outcomes)
 
 
@@ -70,32 +70,32 @@ class ReadingWorker(Worker):
         super()._resume_from_ledger()
 
 
-def late_call(call: Any) -> Any:
+def let_call_be_late(call: Any) -> Any:
     """A call that reaches the store when its outcome is waited for."""
     return call
 
 
 def meet(site: Site, **parts: Any) -> ReadingWorker:
     """A worker's call is on its way while another worker counts the other topic. Then it arrives."""
-    one, two = site.worker(WEB, start_call=late_call, **parts), site.worker(SERVER)
-    one.turn()
+    worker, two = site.make_worker(WEB, start_call=let_call_be_late, **parts), site.make_worker(SERVER)
+    worker.turn()
     for _ in range(3):
         two.turn()
     for _ in range(3):
-        one.turn()
-    return one
+        worker.turn()
+    return worker
 
 
 def test_a_person_whom_another_worker_has_changed_is_calculated_again_without_reading() -> None:
     site = Site()
     site.send(WEB, userId="u", anonymousId="a")
     site.send(SERVER, NOW_MS - 86_400_000, userId="u")
-    one = meet(site)
-    assert (site.conflicts(), one.seeks) == (1, 1)
+    worker = meet(site)
+    assert (site.count_conflicts(), worker.seeks) == (1, 1)
     actives = [fields for key, fields in site.store.shards[0].totals.cells.items() if key.rollup == "actives"]
     assert sum(fields.get("new", 0) for fields in actives) == 1
     assert sum(fields.get("dau", 0) for fields in actives) == 2
-    assert site.totals("activity")["count"] == 1
+    assert site.read_totals("activity")["count"] == 1
 
 
 def test_a_link_that_another_worker_has_made_meanwhile_is_followed() -> None:
@@ -103,9 +103,9 @@ def test_a_link_that_another_worker_has_made_meanwhile_is_followed() -> None:
     site = Site()
     site.send(WEB, anonymousId="a")
     site.send(SERVER, userId="u", anonymousId="a")
-    one = meet(site)
-    assert (site.conflicts(), one.seeks) == (1, 1)
-    assert site.totals("actives")["dau"] == 1
+    worker = meet(site)
+    assert (site.count_conflicts(), worker.seeks) == (1, 1)
+    assert site.read_totals("actives")["dau"] == 1
     assert len(site.store.shards[0].totals.online["demo"]) == 1
 
 
@@ -114,11 +114,11 @@ def test_an_order_that_another_worker_has_counted_meanwhile_is_a_repeat() -> Non
     site.send(WEB, userId="u", **ORDER)
     site.send(WEB, userId="v", **ORDER)
     site.send(SERVER, userId="w", **ORDER)
-    one = meet(site)
-    assert (site.conflicts(), one.seeks) == (1, 1)
+    worker = meet(site)
+    assert (site.count_conflicts(), worker.seeks) == (1, 1)
     days = [fields for key, fields in site.store.shards[0].totals.cells.items() if key.kind == "d"]
     assert sum(fields.get("repeated_order", 0) for fields in days) == 2
-    assert (site.totals("activity")["count"], site.totals("activity")["orders"]) == (3, 1)
+    assert (site.read_totals("activity")["count"], site.read_totals("activity")["orders"]) == (3, 1)
     assert site.store.shards[0].totals.counts["demo|repeated_order"] == 2
 
 
@@ -126,7 +126,7 @@ def test_what_never_ends_in_conflict_is_read_again_in_smaller_batches() -> None:
     site = Site()
     for _ in range(4):
         site.send(WEB, userId="u")
-    worker = site.worker(WEB)
+    worker = site.make_worker(WEB)
     really, refused = site.store.apply, list[int]()
 
     def apply(shard: int, generation: str, delta: Delta) -> Outcome:
@@ -139,7 +139,7 @@ def test_what_never_ends_in_conflict_is_read_again_in_smaller_batches() -> None:
     for _ in range(9):
         worker.turn()
     assert refused == [4] * 9 + [2] * 3
-    assert site.totals("activity")["count"] == 4
+    assert site.read_totals("activity")["count"] == 4
     assert worker.seeks == 2
 
 
@@ -164,6 +164,6 @@ def test_an_error_while_a_delta_is_made_again_reads_the_records_again() -> None:
     site = Site()
     site.send(WEB, userId="u")
     site.send(SERVER, userId="u")
-    one = meet(site, job=EcommerceJob(UnkindToSecondDeltas()))
-    assert one.seeks == 2
-    assert site.totals("activity")["count"] == 2
+    worker = meet(site, job=EcommerceJob(UnkindToSecondDeltas()))
+    assert worker.seeks == 2
+    assert site.read_totals("activity")["count"] == 2

@@ -29,11 +29,11 @@ DEAD_LETTER = DeadLetter(
 
 class Kafka:
     def __init__(self, is_away: bool) -> None:
-        self.is_away, self.asked = is_away, 0
+        self.is_away, self.attempts = is_away, 0
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
         assert list(dead_letters) == [DEAD_LETTER]
-        self.asked += 1
+        self.attempts += 1
         if self.is_away:
             raise Unavailable("kafka", "away")
 
@@ -43,7 +43,7 @@ def test_dead_letters_are_written_once_before_any_call() -> None:
     dead_letters, asked_before = BatchDeadLetters([DEAD_LETTER], kafka), []
 
     def apply() -> Applied:
-        asked_before.append(kafka.asked)
+        asked_before.append(kafka.attempts)
         return Applied()
 
     assert [dead_letters.write_before(apply) for _ in range(3)] == [Applied()] * 3
@@ -56,7 +56,7 @@ def test_if_dead_letters_fail_no_call_is_made_and_kafka_is_waited_for_once() -> 
     for _ in range(3):
         with pytest.raises(Unavailable):
             dead_letters.write_before(lambda: pytest.fail("a ledger would move past what is not quarantined"))
-    assert kafka.asked == 1
+    assert kafka.attempts == 1
 
 
 def test_while_kafka_takes_no_dead_letters_a_worker_waits_longer_each_time() -> None:
@@ -82,17 +82,17 @@ def test_what_persons_owe_to_the_order_of_reading_is_a_signal() -> None:
     broker, store = MemoryBroker({"rta.events.web": 1}), MemoryStore(1)
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts={})
     store.set_projects([ProjectSettings("demo", "UTC", "EUR")], "v1")
-    log, before = MemoryLog(broker), _person_notes()
+    log, before = MemoryLog(broker), _read_person_notes()
     log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=1, sleep=Mock())
-    both = {"userId": "u", "anonymousId": "a"}
-    for ids, days in (({"userId": "u"}, 0), ({"anonymousId": "a"}, 0), (both, 0), ({"userId": "u"}, 40)):
+    linked_ids = {"userId": "u", "anonymousId": "a"}
+    for ids, days in (({"userId": "u"}, 0), ({"anonymousId": "a"}, 0), (linked_ids, 0), ({"userId": "u"}, 40)):
         time_ms = NOW_MS - days * 86_400_000
         event = {"projectId": "demo", "type": "track", "event": "e", "timestamp": format_iso_utc(time_ms), **ids}
         broker.append(Partition("rta.events.web", 0), NOW_MS, b"k", json.dumps(event).encode())
         worker.turn()
         worker.turn()
-    changes = {note: n - before[note] for note, n in _person_notes().items()}
+    changes = {note: n - before[note] for note, n in _read_person_notes().items()}
     assert changes == {"late_links": 1, "late_state": 1, "identity_conflicts": 0}
     assert store.shards[0].totals.counts["demo|late_links"] == 1
 
@@ -102,7 +102,7 @@ def test_dead_letters_are_counted_by_reason_and_among_the_recent_records() -> No
     for shard in range(2):
         store.begin(shard, expected="", generation="g1", topics=dict(broker.ids), starts={})
         store.set_projects([ProjectSettings("demo")], "v1")
-    log, before = MemoryLog(broker), _dead_letters()
+    log, before = MemoryLog(broker), _read_dead_letters()
     log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=2, sleep=Mock())
     event = {"projectId": "demo", "type": "track", "event": "e", "anonymousId": "a"}
@@ -110,16 +110,16 @@ def test_dead_letters_are_counted_by_reason_and_among_the_recent_records() -> No
         broker.append(Partition("rta.events.web", 0), NOW_MS, b"k", value)
     for _ in range(4):
         worker.turn()
-    changes = {reason: n - before[reason] for reason, n in _dead_letters().items() if n != before[reason]}
+    changes = {reason: n - before[reason] for reason, n in _read_dead_letters().items() if n != before[reason]}
     assert changes == {"not_json": 2, "not_an_object": 1, "unknown_project": 1}
     recent = sum_recent_records({"worker-1": telemetry.render_exposition().decode()})
     assert recent is not None
     assert (recent.consumed, recent.dead_letters) == (5, 4)
 
 
-def _dead_letters() -> dict[str, float]:
+def _read_dead_letters() -> dict[str, float]:
     return {str(reason): telemetry.WORKER_DEAD_LETTERS.labels(str(reason))._value.get() for reason in Reason}
 
 
-def _person_notes() -> dict[str, float]:
+def _read_person_notes() -> dict[str, float]:
     return {str(note): telemetry.WORKER_PERSON_NOTES.labels(note)._value.get() for note in PersonNote}

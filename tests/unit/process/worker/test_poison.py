@@ -77,7 +77,7 @@ class Site:
             event = {"projectId": project, "type": "page", "userId": "u", "text": text.decode()}
             self.broker.append(WEB, NOW, b"k", json.dumps(event).encode())
 
-    def life(
+    def live_a_life(
         self, turns: int = TURNS_MAX, *, batch_max: int = 1_000, start: CallStarter = start_call, turn_seconds: int = 3
     ) -> BaseException | None:
         """A worker's, and what ends it."""
@@ -97,10 +97,10 @@ class Site:
     def read_ends(self) -> list[int]:
         return sorted(self.store.shards[0].ends.values())
 
-    def counts(self, name: str) -> int:
+    def sum_counts(self, name: str) -> int:
         return sum(shard.totals.counts.get(name, 0) for shard in self.store.shards)
 
-    def dead_letters(self) -> dict[int, Reason]:
+    def read_dead_letters(self) -> dict[int, Reason]:
         return {dead_letter.record.offset: dead_letter.reason for dead_letter in self.broker.dead_letters.values()}
 
 
@@ -132,7 +132,7 @@ class Store(MemoryStore):
         return super().read_state(shard)
 
 
-def chokes(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody changes it
+def make_choke(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody changes it
     def look(values: list[bytes]) -> None:
         if any(BAD in value for value in values):
             raise error
@@ -142,29 +142,29 @@ def chokes(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody ch
 
 @pytest.mark.parametrize("error", OF_A_RECORD, ids=lambda error: type(error).__name__)
 def test_after_three_ends_the_record_is_quarantined_and_all_else_is_counted(error: Exception) -> None:
-    site = Site(chokes(error))
+    site = Site(make_choke(error))
     site.send(b"a", BAD, b"b")
     for n in range(1, ENDS_MAX + 1):
-        assert site.life() is not None
+        assert site.live_a_life() is not None
         assert site.read_ends() == [n]
-        assert site.counts("demo|applied") == 0
-    assert site.life() is None
-    assert (site.counts("demo|applied"), site.counts("demo|dead")) == (2, 1)
-    assert site.dead_letters() == {1: Reason.INTERNAL}
+        assert site.sum_counts("demo|applied") == 0
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|applied"), site.sum_counts("demo|dead")) == (2, 1)
+    assert site.read_dead_letters() == {1: Reason.INTERNAL}
     assert next(iter(site.broker.dead_letters.values())).project == "demo"
     assert site.read_ends() == [], "what is passed is forgotten"
 
 
 @pytest.mark.parametrize("error", OF_SOMETHING_ELSE, ids=lambda error: type(error).__name__)
 def test_failures_of_servers_and_of_the_machine_never_count(error: Exception) -> None:
-    site = Site(chokes(error))
+    site = Site(make_choke(error))
     site.send(b"a", BAD, b"b")
     for _ in range(2 * ENDS_MAX):
-        site.life()
-        assert (site.read_ends(), site.dead_letters()) == ([], {})
+        site.live_a_life()
+        assert (site.read_ends(), site.read_dead_letters()) == ([], {})
     site.job.look = lambda values: None
-    assert site.life() is None
-    assert site.counts("demo|applied") == 3
+    assert site.live_a_life() is None
+    assert site.sum_counts("demo|applied") == 3
 
 
 @pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
@@ -173,54 +173,54 @@ def test_what_the_store_raises_never_counts(error: Exception) -> None:
     site.send(b"a", b"b")
     site.store.trouble = error
     for _ in range(2 * ENDS_MAX):
-        site.life()
-        assert (site.read_ends(), site.dead_letters()) == ([], {})
+        site.live_a_life()
+        assert (site.read_ends(), site.read_dead_letters()) == ([], {})
     site.store.trouble = None
-    assert site.life() is None
-    assert (site.counts("demo|applied"), site.dead_letters()) == (2, {})
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|applied"), site.read_dead_letters()) == (2, {})
 
 
 @pytest.mark.parametrize("outcome", [Moved("g2", {}), Conflicted([], [], [], True), Torn("x")])
 def test_nothing_counts_if_the_store_refuses_an_empty_batch(outcome: Outcome) -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(b"a", BAD)
     site.store.refusal = outcome
-    assert isinstance(site.life(), ValueError)
+    assert isinstance(site.live_a_life(), ValueError)
     assert site.read_ends() == []
 
 
 @pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
 def test_nothing_counts_if_the_ledger_cannot_be_read(error: Exception) -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(b"a", BAD)
     site.store.silent = error
-    assert isinstance(site.life(), ValueError)
+    assert isinstance(site.live_a_life(), ValueError)
     assert site.read_ends() == []
 
 
 @pytest.mark.parametrize("answer", [Conflicted([], [], [], True), Moved("g1", {}), Unavailable("redis", "away")])
 def test_a_batch_in_flight_that_does_not_end_well_is_no_end(answer: Outcome | Unavailable) -> None:
     """A rebuild has nobody who starts it again: it would end with the raw error of the record."""
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(*[b"a"] * 3)
     site.store.answers = [answer, answer, answer]
     site.send(BAD)
-    assert isinstance(site.life(batch_max=2, start=lambda call: call, turn_seconds=0), Poisoned)
+    assert isinstance(site.live_a_life(batch_max=2, start=lambda call: call, turn_seconds=0), Poisoned)
     assert site.store.answers == []
-    assert (site.counts("demo|applied"), site.read_ends()) == (2, [1])
+    assert (site.sum_counts("demo|applied"), site.read_ends()) == (2, [1])
 
 
 def test_nothing_counts_if_a_harmless_record_raises_too() -> None:
     """As where a zone is missing on this machine: every record of the project raises."""
-    site = Site(lambda values: chokes(LookupError())([BAD for value in values if b'"demo"' in value]))
+    site = Site(lambda values: make_choke(LookupError())([BAD for value in values if b'"demo"' in value]))
     site.send(b"a", project="other")
     site.send(b"b")
     for _ in range(2 * ENDS_MAX):
-        assert isinstance(site.life(), LookupError)
-        assert (site.read_ends(), site.dead_letters()) == ([], {})
+        assert isinstance(site.live_a_life(), LookupError)
+        assert (site.read_ends(), site.read_dead_letters()) == ([], {})
     site.job.look = lambda values: None
-    assert site.life() is None
-    assert (site.counts("demo|applied"), site.counts("other|applied")) == (1, 1)
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|applied"), site.sum_counts("other|applied")) == (1, 1)
 
 
 def test_nothing_counts_if_no_record_raises_alone() -> None:
@@ -230,70 +230,78 @@ def test_nothing_counts_if_no_record_raises_alone() -> None:
 
     site = Site(look)
     site.send(BAD, b"a", BAD)
-    assert isinstance(site.life(), ValueError)
+    assert isinstance(site.live_a_life(), ValueError)
     assert site.read_ends() == []
 
 
 @pytest.mark.parametrize(("bad", "good", "counted"), [(150, 100, 0), (150, 200, SUSPECTS_MAX), (60, 0, 60)])
 def test_nothing_counts_if_most_of_many_records_raise(bad: int, good: int, counted: int) -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(*[BAD] * bad, *[b"a"] * good)
-    assert site.life() is not None
+    assert site.live_a_life() is not None
     assert site.read_ends() == [1] * counted
 
 
 def test_any_number_of_poison_records_is_quarantined_finally() -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(*[BAD] * 150, *[b"a"] * 200)
-    assert [site.life() is not None for _ in range(2 * ENDS_MAX + 1)] == [True] * 2 * ENDS_MAX + [False]
-    assert (site.counts("demo|applied"), site.counts("demo|dead"), len(site.dead_letters())) == (200, 150, 150)
+    assert [site.live_a_life() is not None for _ in range(2 * ENDS_MAX + 1)] == [True] * 2 * ENDS_MAX + [False]
+    assert (site.sum_counts("demo|applied"), site.sum_counts("demo|dead"), len(site.read_dead_letters())) == (
+        200,
+        150,
+        150,
+    )
 
 
 def test_a_new_version_starts_its_own_count() -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(BAD, b"a")
     for _ in range(ENDS_MAX):
-        site.life()
+        site.live_a_life()
     site.version = "2"
-    assert site.life() is not None
-    assert (site.read_ends(), site.dead_letters()) == ([1, ENDS_MAX], {})
+    assert site.live_a_life() is not None
+    assert (site.read_ends(), site.read_dead_letters()) == ([1, ENDS_MAX], {})
 
 
 def test_a_condemned_record_that_no_longer_raises_is_counted() -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(BAD, b"a")
     for _ in range(ENDS_MAX):
-        site.life()
+        site.live_a_life()
     site.job.look = lambda values: None
-    assert site.life() is None
-    assert (site.counts("demo|applied"), site.dead_letters(), site.read_ends()) == (2, {}, [])
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|applied"), site.read_dead_letters(), site.read_ends()) == (2, {}, [])
 
 
 def test_the_last_record_of_the_log_stays_quarantined_for_the_next_workers() -> None:
     """It is read again by each of them, to compare it with the ledger."""
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(b"a", BAD)
     for _ in range(ENDS_MAX):
-        assert site.life() is not None
-    assert [site.life(), site.life()] == [None, None]
-    assert (site.counts("demo|applied"), site.counts("demo|dead"), site.dead_letters()) == (1, 1, {1: Reason.INTERNAL})
+        assert site.live_a_life() is not None
+    assert [site.live_a_life(), site.live_a_life()] == [None, None]
+    assert (site.sum_counts("demo|applied"), site.sum_counts("demo|dead"), site.read_dead_letters()) == (
+        1,
+        1,
+        {1: Reason.INTERNAL},
+    )
     site.send(b"b", b"c")
-    assert site.life() is None
-    assert (site.counts("demo|applied"), site.read_ends()) == (3, [])
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|applied"), site.read_ends()) == (3, [])
 
 
 def test_the_shard_of_its_project_counts_a_poison_record() -> None:
-    site = Site(chokes(), shards=3)
+    site = Site(make_choke(), shards=3)
     site.send(b"a", BAD)
     site.broker.append(WEB, NOW, b"k", b"\xff" + BAD)
     for _ in range(ENDS_MAX):
-        assert site.life() is not None
-    assert site.life() is None
-    assert (site.counts("demo|dead"), site.store.shards[0].totals.counts["|dead"]) == (1, 1)
-    assert site.dead_letters() == {1: Reason.INTERNAL, 2: Reason.INTERNAL}
+        assert site.live_a_life() is not None
+    assert site.live_a_life() is None
+    assert (site.sum_counts("demo|dead"), site.store.shards[0].totals.counts["|dead"]) == (1, 1)
+    assert site.read_dead_letters() == {1: Reason.INTERNAL, 2: Reason.INTERNAL}
 
 
-def rebuilt(site: Site, look: Raise) -> Site:
+def rebuild_site(site: Site, look: Raise) -> Site:
     log = TimeOrderedLog(MemoryPartitions(site.broker))
     rebuild = Rebuild(
         log, MemoryLog(site.broker), site.store, shards=1, job=Raising(look), start_call=start_call,
@@ -307,14 +315,14 @@ def rebuilt(site: Site, look: Raise) -> Site:
 
 
 def test_a_rebuild_quarantines_the_same_records_and_a_mended_version_counts_them() -> None:
-    site = Site(chokes())
+    site = Site(make_choke())
     site.send(b"a", BAD, b"b")
     for _ in range(ENDS_MAX):
-        site.life()
-    assert site.life() is None
+        site.live_a_life()
+    assert site.live_a_life() is None
     sent = dict(site.broker.dead_letters)
-    again = rebuilt(site, chokes())
-    assert (again.counts("demo|applied"), again.counts("demo|dead")) == (2, 1)
+    again = rebuild_site(site, make_choke())
+    assert (again.sum_counts("demo|applied"), again.sum_counts("demo|dead")) == (2, 1)
     assert again.broker.dead_letters == sent
-    better = rebuilt(site, lambda values: None)
-    assert (better.counts("demo|applied"), better.counts("demo|dead")) == (3, 0)
+    better = rebuild_site(site, lambda values: None)
+    assert (better.sum_counts("demo|applied"), better.sum_counts("demo|dead")) == (3, 0)

@@ -48,16 +48,16 @@ def test_a_stall_beside_busy_partitions_is_reported_later() -> None:
     assert stalls.find_stalled({A: 4, B: 9}, EXTENTS, BUSY_SECONDS, is_idle=False) == A
 
 
-def state(*offsets: int) -> ShardState:
+def make_state(*offsets: int) -> ShardState:
     ledger = {PartitionId("web-1", n): LedgerRow(at, at - 1, 0, "ff", 0, 0).to_text() for n, at in enumerate(offsets)}
     return ShardState("g", SCHEMA, 1, {"web": "web-1"}, {}, ledger, False, "v", {})
 
 
 def test_unowned_partitions_lag_in_a_shard_and_do_not_advance() -> None:
-    assert find_counted_partitions([state(4, 10), state(4)]) == {A, B}
-    assert find_lagging_rows({0: state(4, 10), 1: state(10)}, EXTENTS) == {(0, A, 4), (1, B, 0)}
+    assert find_counted_partitions([make_state(4, 10), make_state(4)]) == {A, B}
+    assert find_lagging_rows({0: make_state(4, 10), 1: make_state(10)}, EXTENTS) == {(0, A, 4), (1, B, 0)}
     unowned = UnownedPartitions()
-    rows = find_lagging_rows({0: state(4, 10)}, EXTENTS)
+    rows = find_lagging_rows({0: make_state(4, 10)}, EXTENTS)
     looks = [unowned.must_rejoin(rows, second) for second in (0.0, UNOWNED_SECONDS - 1, UNOWNED_SECONDS)]
     assert looks == [False, False, True]
     assert not unowned.must_rejoin(rows, UNOWNED_SECONDS + 1), "it has just joined anew"
@@ -67,10 +67,11 @@ def test_unowned_partitions_lag_in_a_shard_and_do_not_advance() -> None:
 def test_partitions_that_advance_or_do_not_lag_are_not_unowned() -> None:
     unowned = UnownedPartitions()
     assert not any(
-        unowned.must_rejoin(find_lagging_rows({0: state(n % 9, 10)}, EXTENTS), n * UNOWNED_SECONDS) for n in range(9)
+        unowned.must_rejoin(find_lagging_rows({0: make_state(n % 9, 10)}, EXTENTS), n * UNOWNED_SECONDS)
+        for n in range(9)
     )
     assert not any(
-        unowned.must_rejoin(find_lagging_rows({0: state(10, 10)}, EXTENTS), n * UNOWNED_SECONDS) for n in range(9)
+        unowned.must_rejoin(find_lagging_rows({0: make_state(10, 10)}, EXTENTS), n * UNOWNED_SECONDS) for n in range(9)
     )
 
 

@@ -58,16 +58,16 @@ class Log:
         self.records += records
 
 
-def site_and_log() -> tuple[Site, Log]:
+def make_site_and_log() -> tuple[Site, Log]:
     log = Log()
     return Site(collector=Collector(log)), log
 
 
-FRONT, FRONT_LOG = site_and_log()
-FRAMEWORK, FRAMEWORK_LOG = site_and_log()
+FRONT, FRONT_LOG = make_site_and_log()
+FRAMEWORK, FRAMEWORK_LOG = make_site_and_log()
 
 
-async def answer_of(site: Site, path: str, query: bytes, body: bytes, headers: dict[str, str]) -> Any:
+async def ask_for_reply(site: Site, path: str, query: bytes, body: bytes, headers: dict[str, str]) -> Any:
     reply = await site.ask_raw("POST", path, query, key=None, body=body, headers=headers)
     return reply.status, reply.body, sorted(item for item in reply.headers.items() if item[0] not in CHANGES)
 
@@ -75,8 +75,8 @@ async def answer_of(site: Site, path: str, query: bytes, body: bytes, headers: d
 @given(PATHS, QUERIES, BODIES, HEADERS)
 def test_both_ways_give_the_same_answer(path: str, query: bytes, body: bytes, headers: dict[str, str]) -> None:
     async def ask_both() -> None:
-        by_front = await answer_of(FRONT, path, query, body, headers)
-        assert by_front == await answer_of(FRAMEWORK, path.replace("v1", "v%31"), query, body, headers)
+        by_front = await ask_for_reply(FRONT, path, query, body, headers)
+        assert by_front == await ask_for_reply(FRAMEWORK, path.replace("v1", "v%31"), query, body, headers)
 
     asyncio.run(ask_both())
     assert [(r.topic, r.key, r.bytes_as_sent) for r in FRONT_LOG.records] == [

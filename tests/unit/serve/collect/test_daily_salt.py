@@ -28,11 +28,11 @@ class Values:
 
 async def test_processes_share_it_and_tomorrow_has_another() -> None:
     values, now = Values(), [DAY_SECONDS * 10.0]
-    one, two = (DailySalt(values, lambda: now[0]) for _ in range(2))
-    today = await one.read()
+    first, two = (DailySalt(values, lambda: now[0]) for _ in range(2))
+    today = await first.read()
     assert await two.read() == today
     now[0] += DAY_SECONDS
-    assert await two.read() == await one.read() != today
+    assert await two.read() == await first.read() != today
 
 
 async def test_it_is_read_once_a_day() -> None:

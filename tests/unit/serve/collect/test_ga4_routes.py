@@ -31,10 +31,10 @@ class Letters(RejectedEvents):
     """The refused events that would be kept."""
 
     def __init__(self) -> None:
-        self.kept: list[tuple[Draft, DraftRefused]] = []
+        self.letters: list[tuple[Draft, DraftRefused]] = []
 
     def keep(self, refusals: Iterable[tuple[Draft, DraftRefused]]) -> None:
-        self.kept += refusals
+        self.letters += refusals
 
 
 class Collecting(Site):
@@ -54,7 +54,7 @@ def module_site() -> Collecting:
 @pytest.fixture
 def site(module_site: Collecting) -> Collecting:
     module_site.log.values.clear()
-    module_site.letters.kept.clear()
+    module_site.letters.letters.clear()
     return module_site
 
 
@@ -74,7 +74,7 @@ async def test_the_secret_is_the_key_and_the_answer_is_as_google_gives_it(site: 
 @pytest.mark.parametrize("query", [b"", b"api_secret=wrong", b"api_secret=", b"measurement_id=writer"])
 async def test_no_key_no_event(site: Collecting, path: str, query: bytes) -> None:
     reply = await site.post(REQUEST, path, query)
-    assert (reply.status, site.log.values, site.letters.kept) == (401, [], [])
+    assert (reply.status, site.log.values, site.letters.letters) == (401, [], [])
     assert reply.headers["access-control-allow-origin"] == "*"
 
 
@@ -82,14 +82,14 @@ async def test_what_is_refused_is_kept_and_the_rest_is_stored(site: Collecting) 
     reply = await site.post({**REQUEST, "events": [PURCHASE, {"params": {}}, 3]})
     assert (reply.status, reply.body) == (204, b"")
     assert [record["event"] for record in site.log.values] == ["purchase"]
-    assert [refused.reason.value for _, refused in site.letters.kept] == ["missing_event", "not_an_object"]
-    assert {draft.request.route for draft, _ in site.letters.kept} == {"/mp/collect"}
+    assert [refused.reason.value for _, refused in site.letters.letters] == ["missing_event", "not_an_object"]
+    assert {draft.request.route for draft, _ in site.letters.letters} == {"/mp/collect"}
 
 
 async def test_a_body_that_cannot_be_read_is_refused_and_kept(site: Collecting) -> None:
     reply = await site.post(b'{"client_id": "1.2", "ip_override": "203.0.113.9", "events": [')
     assert (reply.status, reply.json["code"]) == (400, "unreadable-body")
-    [(draft, refused)] = site.letters.kept
+    [(draft, refused)] = site.letters.letters
     assert refused.reason.value == "not_json"
     assert b"203.0.113.9" not in shorten_text(draft.raw, frozenset())[0]
     assert (await site.post({"client_id": "1.2"})).json["field"] == "events"
@@ -99,9 +99,9 @@ async def test_an_event_that_cannot_be_read_is_refused_alone(site: Collecting) -
     body = b'{"client_id": "1.2", "events": [{"name": "a"}, {"name": "b", "params": {"n": NaN}}, {"name": "c"}]}'
     assert (await site.post(body)).status == 204
     assert [record["event"] for record in site.log.values] == ["a", "c"]
-    assert [refused.reason.value for _, refused in site.letters.kept] == ["not_json"]
-    [told] = (await site.post(body, "/debug/mp/collect")).json["validationMessages"]
-    assert told["fieldPath"] == "events[1]"
+    assert [refused.reason.value for _, refused in site.letters.letters] == ["not_json"]
+    [message] = (await site.post(body, "/debug/mp/collect")).json["validationMessages"]
+    assert message["fieldPath"] == "events[1]"
 
 
 async def test_too_many_events_are_told_by_the_name_of_their_list(site: Collecting) -> None:
@@ -127,9 +127,9 @@ async def test_the_validation_tells_what_would_be_refused_and_stores_nothing(sit
     sent = {"user_properties": {"plan": {"value": "pro"}}, "events": [{"name": "session_start"}, PURCHASE, {}]}
     reply = await site.post(sent, "/debug/mp/collect")
     assert reply.status == 200
-    found = [(one["fieldPath"], one["validationCode"]) for one in reply.json["validationMessages"]]
-    assert found == [("client_id", "VALUE_REQUIRED"), ("events[2].name", "VALUE_REQUIRED")]
-    assert (site.log.values, site.letters.kept, count_signal("received") - before) == ([], [], 0)
+    messages = [(message["fieldPath"], message["validationCode"]) for message in reply.json["validationMessages"]]
+    assert messages == [("client_id", "VALUE_REQUIRED"), ("events[2].name", "VALUE_REQUIRED")]
+    assert (site.log.values, site.letters.letters, count_signal("received") - before) == ([], [], 0)
 
 
 async def test_the_validation_of_a_good_request_says_nothing(site: Collecting) -> None:

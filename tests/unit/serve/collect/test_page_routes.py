@@ -83,7 +83,7 @@ def test_it_is_described() -> None:
     assert "text/javascript" in operation["responses"]["200"]["content"]
 
 
-async def settings_of(**headers: str) -> tuple[str, str]:
+async def read_settings(**headers: str) -> tuple[str, str]:
     document = (await ask(SETTINGS, **headers)).json
     segment = document["integrations"]["Segment.io"]
     assert segment["apiKey"] == "whatever"
@@ -92,18 +92,22 @@ async def settings_of(**headers: str) -> tuple[str, str]:
 
 
 async def test_segments_sdk_is_told_to_send_to_the_host_that_it_asked() -> None:
-    assert await settings_of(host="stats.example:8000") == ("http", "stats.example:8000/v1")
-    assert await settings_of(host="[::1]:8000") == ("http", "[::1]:8000/v1")
+    assert await read_settings(host="stats.example:8000") == ("http", "stats.example:8000/v1")
+    assert await read_settings(host="[::1]:8000") == ("http", "[::1]:8000/v1")
 
 
 async def test_a_proxy_tells_how_it_was_reached() -> None:
-    told = {"x_forwarded_proto": "https", "x_forwarded_host": "shop.example", "x_forwarded_prefix": "/stats/"}
-    assert await settings_of(**told) == ("https", "shop.example/stats/v1")
+    forwarded_headers = {
+        "x_forwarded_proto": "https",
+        "x_forwarded_host": "shop.example",
+        "x_forwarded_prefix": "/stats/",
+    }
+    assert await read_settings(**forwarded_headers) == ("https", "shop.example/stats/v1")
 
 
 async def test_a_page_of_https_is_never_told_to_send_in_the_clear() -> None:
-    assert await settings_of(origin="https://shop.example", host="stats.example") == ("https", "stats.example/v1")
-    assert await settings_of(origin="https://shop.example", host="localhost:8000") == ("http", "localhost:8000/v1")
+    assert await read_settings(origin="https://shop.example", host="stats.example") == ("https", "stats.example/v1")
+    assert await read_settings(origin="https://shop.example", host="localhost:8000") == ("http", "localhost:8000/v1")
 
 
 @pytest.mark.parametrize("name", ["host", "x_forwarded_host", "x_forwarded_prefix"])

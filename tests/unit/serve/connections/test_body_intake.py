@@ -36,11 +36,11 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-def held(bytes_max: int = 8 * MB, wait_seconds: float = 0) -> ByteBudget:
+def make_budget(bytes_max: int = 8 * MB, wait_seconds: float = 0) -> ByteBudget:
     return ByteBudget("tests", bytes_max, wait_seconds=wait_seconds)
 
 
-def intake(client: Client, of: ByteBudget, **options: Any) -> BodyIntake:
+def make_intake(client: Client, of: ByteBudget, **options: Any) -> BodyIntake:
     return BodyIntake(client, of, lambda: "10.0.0.1", **options)
 
 
@@ -50,11 +50,11 @@ async def read(of: BodyIntake) -> bytes:
 
 async def test_a_body_that_does_not_come_is_given_up() -> None:
     with pytest.raises(SlowBody, match="3 bytes"):
-        await read(intake(Client(b"abc", ends=False), held(), grace_seconds=0.01))
+        await read(make_intake(Client(b"abc", ends=False), make_budget(), grace_seconds=0.01))
 
 
 async def test_received_bytes_give_more_time() -> None:
-    slow = intake(Client(b"x" * (RATE_BYTES // 20), ends=False), held(), grace_seconds=0.001)
+    slow = make_intake(Client(b"x" * (RATE_BYTES // 20), ends=False), make_budget(), grace_seconds=0.001)
     begin = asyncio.get_running_loop().time()
     await slow()
     with pytest.raises(SlowBody):
@@ -64,7 +64,7 @@ async def test_received_bytes_give_more_time() -> None:
 
 async def test_a_complete_body_has_no_time_limit() -> None:
     client = Client(b"abc")
-    whole = intake(client, held(), grace_seconds=0.01)
+    whole = make_intake(client, make_budget(), grace_seconds=0.01)
     assert await read(whole) == b"abc"
     waiting = asyncio.ensure_future(whole())
     await asyncio.sleep(0.03)
@@ -76,7 +76,7 @@ async def test_a_complete_body_has_no_time_limit() -> None:
 
 async def test_a_body_of_declared_length_is_complete_without_the_empty_message_at_its_end() -> None:
     client = Client(b"ab", b"c")
-    whole = intake(client, held(), declared=3, grace_seconds=0.01)
+    whole = make_intake(client, make_budget(), declared=3, grace_seconds=0.01)
     assert await read(whole) == b"abc"
     assert len(client.messages) == 1
     waiting = asyncio.ensure_future(whole())
@@ -89,48 +89,48 @@ async def test_a_body_of_declared_length_is_complete_without_the_empty_message_a
 
 
 async def test_an_empty_message_does_not_end_a_body_without_a_declared_length() -> None:
-    assert await read(intake(Client(b"", b"ab"), held())) == b"ab"
+    assert await read(make_intake(Client(b"", b"ab"), make_budget())) == b"ab"
 
 
 async def test_a_body_that_is_shorter_than_declared_waits_for_the_rest() -> None:
     with pytest.raises(SlowBody, match="2 bytes"):
-        await read(intake(Client(b"ab", ends=False), held(), declared=3, grace_seconds=0.01))
+        await read(make_intake(Client(b"ab", ends=False), make_budget(), declared=3, grace_seconds=0.01))
 
 
 async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
-    of, client = held(), Client(b"x" * MB)
+    of, client = make_budget(), Client(b"x" * MB)
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
     with pytest.raises(Busy):
-        await read(intake(client, of, declared=MB))
+        await read(make_intake(client, of, declared=MB))
     assert len(client.messages) == 2
 
 
 async def test_what_no_body_may_have_takes_no_room() -> None:
     """A client without a key may declare any length, and send nothing."""
-    of = held()
-    waiting = asyncio.ensure_future(read(intake(Client(ends=False), of, declared=1 << 62)))
+    of = make_budget()
+    waiting = asyncio.ensure_future(read(make_intake(Client(ends=False), of, declared=1 << 62)))
     await asyncio.sleep(0)
     await of.take(BudgetShare("10.0.0.2"), 4 * MB)
     waiting.cancel()
 
 
 async def test_a_small_body_needs_no_room() -> None:
-    of = held()
+    of = make_budget()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
-    assert len(await read(intake(Client(b"x" * 16_000), of, declared=16_000))) == 16_000
+    assert len(await read(make_intake(Client(b"x" * 16_000), of, declared=16_000))) == 16_000
 
 
 async def test_a_streamed_body_needs_no_room() -> None:
-    of = held()
+    of = make_budget()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
-    assert len(await read(intake(Client(b"x" * MB, b"x" * MB), of, declared=2 * MB, streams=True))) == 2 * MB
+    assert len(await read(make_intake(Client(b"x" * MB, b"x" * MB), of, declared=2 * MB, streams=True))) == 2 * MB
 
 
 async def test_decompressed_bytes_count() -> None:
-    of = held()
+    of = make_budget()
     await of.take(BudgetShare("10.0.0.2"), 7 * MB)
     with pytest.raises(Busy):
-        await read(intake(Client(gzip.compress(bytes(3 * MB))), of))
+        await read(make_intake(Client(gzip.compress(bytes(3 * MB))), of))
 
 
 async def test_small_bodies_that_become_large_are_unpacked_in_turns() -> None:
@@ -144,20 +144,20 @@ async def test_small_bodies_that_become_large_are_unpacked_in_turns() -> None:
             rounds += 1
 
     beside = asyncio.create_task(others())
-    await asyncio.gather(*(read(intake(Client(body), held(), turns=turns)) for _ in range(8)))
+    await asyncio.gather(*(read(make_intake(Client(body), make_budget(), turns=turns)) for _ in range(8)))
     beside.cancel()
     assert rounds >= 8
 
 
 async def test_bodies_that_become_large_together_are_all_read_one_after_the_other() -> None:
     """Each had held a part of what it needs, until all of them were refused."""
-    of, body = held(wait_seconds=5), gzip.compress(bytes(3 * MB))
+    of, body = make_budget(wait_seconds=5), gzip.compress(bytes(3 * MB))
 
     async def read_whole() -> int:
-        one = intake(Client(body), of)
-        size = len(await read(one))
+        body_intake = make_intake(Client(body), of)
+        size = len(await read(body_intake))
         await asyncio.sleep(0)
-        one.end()
+        body_intake.end()
         return size
 
     assert await asyncio.gather(*(read_whole() for _ in range(10))) == [3 * MB] * 10
@@ -177,14 +177,14 @@ class GatedClient(Client):
 
 async def test_bodies_that_hold_a_part_do_not_wait_for_each_other() -> None:
     """Compressed bodies hold what comes of them while they wait for room to be unpacked."""
-    of, gate, body = held(wait_seconds=3), asyncio.Event(), gzip.compress(os.urandom(100_000) + bytes(2 * MB))
+    of, gate, body = make_budget(wait_seconds=3), asyncio.Event(), gzip.compress(os.urandom(100_000) + bytes(2 * MB))
 
     async def read_whole() -> int:
-        one = intake(GatedClient(gate, body), of, declared=len(body))
+        body_intake = make_intake(GatedClient(gate, body), of, declared=len(body))
         try:
-            return len(await read(one))
+            return len(await read(body_intake))
         finally:
-            one.end()
+            body_intake.end()
 
     reading = [asyncio.create_task(read_whole()) for _ in range(30)]
     for _ in range(5):
@@ -194,34 +194,34 @@ async def test_bodies_that_hold_a_part_do_not_wait_for_each_other() -> None:
 
 
 async def test_a_body_that_waits_for_room_has_unpacked_almost_nothing() -> None:
-    of, body = held(wait_seconds=60), gzip.compress(bytes(3 * MB))
+    of, body = make_budget(wait_seconds=60), gzip.compress(bytes(3 * MB))
     await of.take(BudgetShare("10.0.0.2"), 7 * MB)
-    waiting = [asyncio.create_task(read(intake(Client(body), of))) for _ in range(50)]
+    waiting = [asyncio.create_task(read(make_intake(Client(body), of))) for _ in range(50)]
     tracemalloc.start()
     try:
         for _ in range(100):
             await asyncio.sleep(0)
-        assert not any(one.done() for one in waiting)
+        assert not any(task.done() for task in waiting)
         assert tracemalloc.get_traced_memory()[0] < 50 * 0.3 * MB
     finally:
         tracemalloc.stop()
-        for one in waiting:
-            one.cancel()
+        for task in waiting:
+            task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_held_bytes_are_given_back() -> None:
-    of = held()
+    of = make_budget()
     for _ in range(5):
-        one = intake(Client(b"x" * 3 * MB), of, declared=3 * MB)
-        await read(one)
-        one.end()
+        body_intake = make_intake(Client(b"x" * 3 * MB), of, declared=3 * MB)
+        await read(body_intake)
+        body_intake.end()
     await of.take(BudgetShare("10.0.0.2"), 4 * MB)
 
 
 async def test_a_stalled_body_loses_its_place() -> None:
-    of = held()
-    stalled = intake(Client(b"x" * 100, ends=False), of, declared=4 * MB)
+    of = make_budget()
+    stalled = make_intake(Client(b"x" * 100, ends=False), of, declared=4 * MB)
     waiting = asyncio.ensure_future(read(stalled))
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -9,29 +9,29 @@ from typing import Any
 import pytest
 
 from rtaplatform.catalog.keys.key_rows import KeyAccess
-from tests.unit.feed.test_letter_search import dead, search
+from tests.unit.feed.test_letter_search import make_dead_letter, search
 from tests.unit.serve.parts_of_tests import Site
 
 ADMIN = KeyAccess("demo", "prj_1", frozenset({"admin"}), "key_9")
 
 
-def site(*letters: Any) -> Site:
+def make_site(*letters: Any) -> Site:
     built = Site(letters=search(*letters))
-    built.keys.known["admin"] = ADMIN
+    built.keys.accesses["admin"] = ADMIN
     return built
 
 
 async def test_a_list_has_items_counts_and_a_cursor() -> None:
-    of_letters = site(*(dead(n) for n in range(3)), dead(3, project="other"))
+    of_letters = make_site(*(make_dead_letter(n) for n in range(3)), make_dead_letter(3, project="other"))
     first = (await of_letters.ask("GET", "/v1/dead-letters", key="admin", limit="2")).json
     assert [item["id"] for item in first["items"]] == ["rta.events.web:0:2", "rta.events.web:0:1"]
     assert (first["counts"], first["meta"]) == ({"unknown_type": 3}, {"scanned_from": None})
-    rest = (await of_letters.ask("GET", "/v1/dead-letters", key="admin", cursor=first["next_cursor"])).json
-    assert ([item["id"] for item in rest["items"]], rest["next_cursor"]) == (["rta.events.web:0:0"], None)
+    second = (await of_letters.ask("GET", "/v1/dead-letters", key="admin", cursor=first["next_cursor"])).json
+    assert ([item["id"] for item in second["items"]], second["next_cursor"]) == (["rta.events.web:0:0"], None)
 
 
 async def test_a_list_is_also_a_table_that_links_to_its_next_page() -> None:
-    reply = await site(*(dead(n) for n in range(3))).ask(
+    reply = await make_site(*(make_dead_letter(n) for n in range(3))).ask(
         "GET", "/v1/dead-letters", key="admin", limit="2", format="csv"
     )
     rows = list(csv.DictReader(io.StringIO(reply.body.decode(), newline="")))
@@ -43,12 +43,14 @@ async def test_a_list_is_also_a_table_that_links_to_its_next_page() -> None:
 
 
 async def test_a_period_that_ends_before_it_begins_is_refused() -> None:
-    reply = await site(dead(1)).ask("GET", "/v1/dead-letters", key="admin", **{"from": "-1h", "to": "-2h"})
+    reply = await make_site(make_dead_letter(1)).ask(
+        "GET", "/v1/dead-letters", key="admin", **{"from": "-1h", "to": "-2h"}
+    )
     assert (reply.status, reply.json["field"]) == (422, "from")
 
 
 async def test_one_letter_by_its_id() -> None:
-    of_letters = site(dead(1), dead(2, project="other"))
+    of_letters = make_site(make_dead_letter(1), make_dead_letter(2, project="other"))
     assert (await of_letters.ask("GET", "/v1/dead-letters/rta.events.web:0:1", key="admin")).json[
         "reason"
     ] == "unknown_type"
@@ -56,7 +58,7 @@ async def test_one_letter_by_its_id() -> None:
 
 
 async def test_a_read_key_does_not_open_them() -> None:
-    assert (await site().ask("GET", "/v1/dead-letters")).status == 403
+    assert (await make_site().ask("GET", "/v1/dead-letters")).status == 403
 
 
 @pytest.mark.parametrize(
@@ -64,5 +66,5 @@ async def test_a_read_key_does_not_open_them() -> None:
     [("kind", "lost"), ("reason", "bad_luck"), ("limit", "0"), ("cursor", "x"), ("from", "soon"), ("colour", "red")],
 )
 async def test_wrong_parameters_are_named(name: str, value: str) -> None:
-    reply = await site().ask("GET", "/v1/dead-letters", key="admin", **{name: value})
+    reply = await make_site().ask("GET", "/v1/dead-letters", key="admin", **{name: value})
     assert (reply.status, reply.json["field"]) == (422, name)

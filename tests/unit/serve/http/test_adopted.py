@@ -18,19 +18,19 @@ async def test_a_truncated_log_that_was_adopted_leaves_no_answer_incomplete() ->
     shop = Shop(catalog=Catalog({}))
     site = Site(shop)
     shop.take(Happening(NOON - 1_000) for _ in range(100))
-    ends_at(shop, 100)
-    assert (await meta(site))["complete"]
-    ends_at(shop, 90)  # the log has lost its end, and the worker has stopped
+    note_end(shop, 100)
+    assert (await read_meta(site))["complete"]
+    note_end(shop, 90)  # the log has lost its end, and the worker has stopped
     shop.store.set_stop(0, str(WEB), "truncated")
-    assert not (await meta(site))["complete"]
+    assert not (await read_meta(site))["complete"]
     accept(shop, OffsetRange(PLACE, 0, 90, 4))
     shop.clock.at_ms += 1_000
-    ends_at(shop, 90)
-    found = await meta(site)
-    assert (found["complete"], found["lag_ms"]) == (True, 0)
+    note_end(shop, 90)
+    meta_now = await read_meta(site)
+    assert (meta_now["complete"], meta_now["lag_ms"]) == (True, 0)
 
 
-def ends_at(shop: Shop, end: int) -> None:
+def note_end(shop: Shop, end: int) -> None:
     now = shop.clock()
     shop.freshness.sample(LogInstant(now.wall_ms, now.monotonic_s), {PLACE: end})
 
@@ -44,8 +44,8 @@ def accept(shop: Shop, extent: OffsetRange) -> None:
     shop.store.set_stop(0, str(WEB), "")
 
 
-async def meta(site: Site) -> dict[str, object]:
+async def read_meta(site: Site) -> dict[str, object]:
     reply = await site.ask("GET", "/v1/metrics/events")
     assert reply.status == 200
-    found: dict[str, object] = reply.json["meta"]
-    return found
+    content: dict[str, object] = reply.json["meta"]
+    return content

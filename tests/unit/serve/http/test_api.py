@@ -78,8 +78,8 @@ def app(log: Log) -> Litestar:
 @pytest.fixture
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar's own types
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as found:
-        yield found
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as new_client:
+        yield new_client
 
 
 def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
     return document
 
 
-def routes(app: Litestar) -> list[tuple[str, str, Any]]:
+def list_routes(app: Litestar) -> list[tuple[str, str, Any]]:
     return [
         (method, route.path_format, handler)
         for route in app.routes
@@ -104,12 +104,12 @@ def routes(app: Litestar) -> list[tuple[str, str, Any]]:
 
 
 def test_every_route_declares_its_scope(app: Litestar) -> None:
-    assert len(routes(app)) > 15
-    assert [path for _, path, handler in routes(app) if "scope" not in handler.opt] == []
+    assert len(list_routes(app)) > 15
+    assert [path for _, path, handler in list_routes(app) if "scope" not in handler.opt] == []
 
 
 async def test_routes_open_for_nobody_but_those_who_may(app: Litestar, client: httpx.AsyncClient) -> None:
-    for method, path, handler in routes(app):
+    for method, path, handler in list_routes(app):
         scope, url = handler.opt["scope"], path.replace("{", "").replace("}", "")
         if scope is None:
             continue
@@ -126,7 +126,7 @@ async def test_routes_open_for_nobody_but_those_who_may(app: Litestar, client: h
 
 
 def test_open_routes_are_the_ones_that_the_contract_names(app: Litestar) -> None:
-    opened = {path for _, path, handler in routes(app) if handler.opt["scope"] is None}
+    opened = {path for _, path, handler in list_routes(app) if handler.opt["scope"] is None}
     assert opened == {
         "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/openapi.json", "/docs/{path}",
         "/problems/{slug}", "/v1/projects/{write_key}/settings", "/rta.js", "/v1/session", *DASHBOARD,
@@ -137,7 +137,7 @@ def test_open_routes_are_the_ones_that_the_contract_names(app: Litestar) -> None
 def test_every_documented_path_is_a_route_and_every_route_is_documented(app: Litestar) -> None:
     documented = set(app.openapi_schema.to_schema()["paths"])
     pages = {"/docs", "/docs/openapi.json", "/docs/try.js", "/docs/{path}", *DASHBOARD}
-    assert documented == {path for _, path, _ in routes(app)} - pages
+    assert documented == {path for _, path, _ in list_routes(app)} - pages
 
 
 @pytest.mark.parametrize(
@@ -218,15 +218,15 @@ async def test_ready_names_missing_servers_and_needs_postgres_only_once() -> Non
 
     assert (await health().check_readiness())[0] is False
     away["postgres"] = False
-    kept = health()
-    ready, detail = await kept.check_readiness()
+    health_under_test = health()
+    ready, detail = await health_under_test.check_readiness()
     assert (ready, detail["missing"]) == (True, [])
-    away["postgres"], kept._last_check = True, None
-    ready, detail = await kept.check_readiness()
+    away["postgres"], health_under_test._last_check = True, None
+    ready, detail = await health_under_test.check_readiness()
     assert ready
     assert detail["servers"]["postgres"] == "postgres: away"
-    away["kafka"], kept._last_check = True, None
-    ready, detail = await kept.check_readiness()
+    away["kafka"], health_under_test._last_check = True, None
+    ready, detail = await health_under_test.check_readiness()
     assert (ready, detail["missing"]) == (False, ["kafka"])
 
 
@@ -381,10 +381,10 @@ async def test_unavailable_postgres_does_not_show_its_address(client: httpx.Asyn
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/t", "/v1/batch/", "/beacon/v1/batch", "/v1/projects/k/settings"])
 async def test_preflight_needs_no_key_and_is_remembered(client: httpx.AsyncClient, path: str) -> None:
-    asked = "anonymousid,authorization,content-type,sentat"
-    answer = await client.options(path, headers={"Origin": "https://x", "Access-Control-Request-Headers": asked})
+    header_names = "anonymousid,authorization,content-type,sentat"
+    answer = await client.options(path, headers={"Origin": "https://x", "Access-Control-Request-Headers": header_names})
     assert answer.status_code == 204
-    assert answer.headers["access-control-allow-headers"] == asked
+    assert answer.headers["access-control-allow-headers"] == header_names
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert int(answer.headers["access-control-max-age"]) > 600
     assert answer.headers["access-control-allow-origin"] == "https://x"

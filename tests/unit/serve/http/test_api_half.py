@@ -10,13 +10,13 @@ from rtaplatform.settings import ApiHalf
 from tests.unit.serve.parts_of_tests import Site
 
 
-def paths_of(app: Litestar) -> set[str]:
+def list_paths(app: Litestar) -> set[str]:
     return {route.path for route in app.routes}
 
 
 @pytest.fixture(scope="module")
 def paths() -> dict[ApiHalf | None, set[str]]:
-    return {half: paths_of(Site(only=half).app) for half in (None, *ApiHalf)}
+    return {half: list_paths(Site(only=half).app) for half in (None, *ApiHalf)}
 
 
 def test_the_halves_serve_all_routes_and_share_only_those_of_operators(paths: dict[ApiHalf | None, set[str]]) -> None:

@@ -25,7 +25,7 @@ class Recorder:
         return {"success": True}
 
 
-async def arrival_of(
+async def find_arrival(
     headers: dict[str, str], *, trusted: str = "", addresses: dict[str, VisitorLocation] | None = None
 ) -> RequestArrival:
     recorder = Recorder()
@@ -39,15 +39,15 @@ async def arrival_of(
 
 @pytest.mark.parametrize(("trusted", "location"), [("127.0.0.0/8", BERLIN), ("10.0.0.0/8", NOWHERE), ("", NOWHERE)])
 async def test_only_a_trusted_proxy_names_the_country(trusted: str, location: VisitorLocation) -> None:
-    assert (await arrival_of(HEADERS, trusted=trusted)).client.location == location
+    assert (await find_arrival(HEADERS, trusted=trusted)).client.location == location
 
 
 async def test_the_address_of_the_client_is_looked_up_behind_its_proxy() -> None:
     headers = {"x-forwarded-for": "198.51.100.1, 203.0.113.9"}
     addresses = {"203.0.113.9": PARIS, "198.51.100.1": BERLIN}
-    behind = await arrival_of(headers, trusted="127.0.0.0/8", addresses=addresses)
+    behind = await find_arrival(headers, trusted="127.0.0.0/8", addresses=addresses)
     assert behind.client.location == PARIS
-    assert (await arrival_of(headers, addresses=addresses)).client.location == NOWHERE
+    assert (await find_arrival(headers, addresses=addresses)).client.location == NOWHERE
 
 
 async def test_headers_of_a_browser_are_read() -> None:
@@ -55,6 +55,6 @@ async def test_headers_of_a_browser_are_read() -> None:
         "origin": "https://shop.example", "accept-language": "de-CH", "sec-ch-ua-mobile": "?1",
         "sec-ch-ua-platform": '"Android"', "user-agent": "Mozilla/5.0",
     }  # fmt: skip
-    arrival = await arrival_of(headers)
+    arrival = await find_arrival(headers)
     assert (arrival.is_from_browser, arrival.user_agent, arrival.client.languages) == (True, "Mozilla/5.0", "de-CH")
     assert (arrival.client.hints.is_mobile, arrival.client.hints.platform) == (True, "Android")

@@ -28,7 +28,7 @@ def site() -> Site:
     return site
 
 
-def rows_of(reply: Reply) -> list[list[str]]:
+def read_rows(reply: Reply) -> list[list[str]]:
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/csv; header=present; charset=utf-8"
     return list(csv.reader(io.StringIO(reply.body.decode(), newline="")))
@@ -36,7 +36,7 @@ def rows_of(reply: Reply) -> list[list[str]]:
 
 async def test_a_metric_has_one_row_per_result(site: Site) -> None:
     reply = await site.ask("GET", "/v1/metrics/events", breakdown="event,source", format="csv")
-    assert rows_of(reply) == [
+    assert read_rows(reply) == [
         ["event", "source", "total"],
         ["'=cmd|'/c calc'!A1", "web", "1"],
         ["Order Completed", "web", "1"],
@@ -47,8 +47,8 @@ async def test_a_metric_has_one_row_per_result(site: Site) -> None:
 
 
 async def test_a_metric_with_an_interval_has_one_row_per_point(site: Site) -> None:
-    given = {"from": "-1h", "interval": "hour", "compare": "previous_period", "format": "csv"}
-    assert rows_of(await site.ask("GET", "/v1/metrics/revenue", **given)) == [
+    parameters = {"from": "-1h", "interval": "hour", "compare": "previous_period", "format": "csv"}
+    assert read_rows(await site.ask("GET", "/v1/metrics/revenue", **parameters)) == [
         ["time", "value", "total", "previous", "currency"],
         ["2026-11-22T11:00:00+01:00", "0", "12.5", "0", "EUR"],
         ["2026-11-22T12:00:00+01:00", "12.5", "12.5", "0", "EUR"],
@@ -56,12 +56,12 @@ async def test_a_metric_with_an_interval_has_one_row_per_point(site: Site) -> No
 
 
 async def test_a_table_without_rows_has_its_columns(site: Site) -> None:
-    given = {"breakdown": "country", "from": "-3h", "to": "-2h", "format": "csv"}
-    assert rows_of(await site.ask("GET", "/v1/metrics/events", **given)) == [["country", "total"]]
+    parameters = {"breakdown": "country", "from": "-3h", "to": "-2h", "format": "csv"}
+    assert read_rows(await site.ask("GET", "/v1/metrics/events", **parameters)) == [["country", "total"]]
 
 
 async def test_lists_are_tables_too(site: Site) -> None:
-    metrics = rows_of(await site.ask("GET", "/v1/metrics", format="csv"))
+    metrics = read_rows(await site.ask("GET", "/v1/metrics", format="csv"))
     assert metrics[0] == ["name", "unit", "description", "dimensions", "intervals"]
     assert msgspec.json.decode(metrics[1][3]) == [
         "event",
@@ -78,7 +78,7 @@ async def test_lists_are_tables_too(site: Site) -> None:
         "region",
         "language",
     ]
-    popular = rows_of(await site.ask("GET", "/v1/products/popular", by="revenue", format="csv"))
+    popular = read_rows(await site.ask("GET", "/v1/products/popular", by="revenue", format="csv"))
     assert popular[0][:3] == ["product_id", "value", "name"]
     assert popular[1] == ["p-1", "12.5", "", "", "", "", ""]
 

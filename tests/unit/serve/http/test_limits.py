@@ -60,16 +60,16 @@ class Shared:
         return self.counts[key]
 
 
-def limits_of(shared: Shared | None = None, clock: Clock | None = None, **given: int) -> RateLimits:
-    return RateLimits(LimitSettings(**given), shared, clock or Clock())  # type: ignore[arg-type]  # pydantic reads them
+def make_limits(shared: Shared | None = None, clock: Clock | None = None, **settings: int) -> RateLimits:
+    return RateLimits(LimitSettings(**settings), shared, clock or Clock())  # type: ignore[arg-type]  # pydantic reads them
 
 
-async def taken(limits: RateLimits, times: int, who: str = "key_1", kind: str = READ) -> int:
+async def count_taken(limits: RateLimits, times: int, holder: str = "key_1", kind: str = READ) -> int:
     """How many of so many requests pass."""
     passed = 0
     for _ in range(times):
         try:
-            await limits.take(kind, who)
+            await limits.take(kind, holder)
             passed += 1
         except TooManyRequestsException:
             pass
@@ -78,16 +78,16 @@ async def taken(limits: RateLimits, times: int, who: str = "key_1", kind: str = 
 
 async def test_the_limit_passes_and_not_one_more_until_the_next_minute() -> None:
     clock = Clock()
-    limits = limits_of(clock=clock, reads_per_minute=250)
-    assert await taken(limits, 300) == 250
-    assert await taken(limits, 10, who="key_2") == 10
+    limits = make_limits(clock=clock, reads_per_minute=250)
+    assert await count_taken(limits, 300) == 250
+    assert await count_taken(limits, 10, holder="key_2") == 10
     clock.now += 60
-    assert await taken(limits, 300) == 250
+    assert await count_taken(limits, 300) == 250
 
 
 async def test_a_refusal_says_when_to_come_back() -> None:
     clock = Clock()
-    limits = limits_of(clock=clock, reads_per_minute=1)
+    limits = make_limits(clock=clock, reads_per_minute=1)
     clock.now += 17.5
     allowance = await limits.take(READ, "key_1")
     assert (allowance.limit, allowance.remaining, allowance.reset_seconds) == (1, 0, 43)
@@ -105,7 +105,7 @@ async def test_a_refusal_says_when_to_come_back() -> None:
 
 
 async def test_a_batch_passes_whole_or_not_at_all() -> None:
-    limits = limits_of(collect_events_per_minute=1_000)
+    limits = make_limits(collect_events_per_minute=1_000)
     assert (await limits.take(COLLECT, "key_1", 700)).remaining == 300
     with pytest.raises(TooManyRequestsException):
         await limits.take(COLLECT, "key_1", 301)
@@ -117,46 +117,46 @@ async def test_a_batch_passes_whole_or_not_at_all() -> None:
 @pytest.mark.parametrize("processes", [2, 5])
 async def test_processes_share_a_limit_to_a_hundredth_each(processes: int) -> None:
     shared = Shared()
-    each = [limits_of(shared, reads_per_minute=1_000) for _ in range(processes)]
-    passed = sum(await asyncio.gather(*(taken(limits, 1_000) for limits in each)))
+    limits_of_processes = [make_limits(shared, reads_per_minute=1_000) for _ in range(processes)]
+    passed = sum(await asyncio.gather(*(count_taken(limits, 1_000) for limits in limits_of_processes)))
     assert 1_000 - processes * 1_000 // PORTIONS <= passed <= 1_000
     assert shared.calls <= PORTIONS + processes
 
 
 async def test_parallel_requests_take_one_portion_at_a_time() -> None:
     shared = Shared()
-    limits = limits_of(shared, reads_per_minute=1_000)
+    limits = make_limits(shared, reads_per_minute=1_000)
     await asyncio.gather(*(limits.take(READ, "key_1") for _ in range(100)))
     assert shared.calls == 10
 
 
 async def test_without_redis_the_limit_is_the_process_s_own() -> None:
     clock, shared = Clock(), Shared()
-    limits = limits_of(shared, clock, reads_per_minute=100)
+    limits = make_limits(shared, clock, reads_per_minute=100)
     shared.away = True
-    assert await taken(limits, 150) == 100
+    assert await count_taken(limits, 150) == 100
     assert shared.calls == 1  # it is left alone for a moment
     clock.now += 61
     shared.away = False
-    assert await taken(limits, 150) == 100
+    assert await count_taken(limits, 150) == 100
     assert sum(shared.counts.values()) >= 100
 
 
 async def test_a_limit_of_zero_is_no_limit() -> None:
-    limits = limits_of(reads_per_minute=0)
-    assert await taken(limits, 1_000) == 1_000
+    limits = make_limits(reads_per_minute=0)
+    assert await count_taken(limits, 1_000) == 1_000
     assert not limits.is_spent(READ, "key_1")
 
 
 async def test_meters_are_bounded() -> None:
-    limits = limits_of(unknown_keys_per_minute=1)
+    limits = make_limits(unknown_keys_per_minute=1)
     for number in range(METERS_MAX + 10):
         await limits.take(UNKNOWN, str(number))
     assert len(limits._addresses) == METERS_MAX
 
 
 @pytest.mark.parametrize(
-    ("client", "forwarded", "trusted", "found"),
+    ("client", "forwarded", "trusted", "address"),
     [
         ("9.9.9.9", ["1.2.3.4"], "", "9.9.9.9"),
         ("10.0.0.1", ["1.2.3.4"], "10.0.0.0/8", "1.2.3.4"),
@@ -173,8 +173,8 @@ async def test_meters_are_bounded() -> None:
         ("", [], "", "unknown"),
     ],
 )
-def test_only_a_trusted_proxy_names_the_client(client: str, forwarded: list[str], trusted: str, found: str) -> None:
-    assert find_forwarded_address(client, forwarded, parse_networks(trusted)) == found
+def test_only_a_trusted_proxy_names_the_client(client: str, forwarded: list[str], trusted: str, address: str) -> None:
+    assert find_forwarded_address(client, forwarded, parse_networks(trusted)) == address
 
 
 async def test_forwarded_addresses_of_strangers_are_ignored() -> None:
@@ -212,10 +212,10 @@ async def test_an_address_that_tries_keys_is_refused_while_known_keys_pass() -> 
     site = Site(limits=LimitSettings(unknown_keys_per_minute=3))
     for _ in range(3):
         assert (await site.ask("GET", "/v1/metrics", key="wrong")).status == 401
-    asked = site.keys.asked
+    look_ups = site.keys.look_ups
     for method, path in (("GET", "/v1/metrics"), ("POST", "/v1/track"), ("GET", "/v1/live")):
         assert (await site.ask(method, path, key="wrong", body={"event": "x"})).status == 429
-    assert site.keys.asked == asked
+    assert site.keys.look_ups == look_ups
     assert (await site.ask("GET", "/v1/metrics")).status == 200
 
 
@@ -248,7 +248,7 @@ async def test_a_body_of_a_key_over_its_limit_is_not_parsed() -> None:
 
 
 async def test_more_keys_give_a_project_no_more_than_its_share() -> None:
-    limits = limits_of(reads_per_minute=10, project_factor=2)
+    limits = make_limits(reads_per_minute=10, project_factor=2)
     for number in range(20):
         await limits.take_for_key(READ, f"key_{number % 5}", "prj_1")
     with pytest.raises(TooManyRequestsException, match="all keys of this project"):
@@ -257,8 +257,8 @@ async def test_more_keys_give_a_project_no_more_than_its_share() -> None:
 
 
 async def test_addresses_cannot_push_out_meters_of_keys() -> None:
-    limits = limits_of(reads_per_minute=10, unknown_keys_per_minute=1)
-    assert await taken(limits, 20) == 10
+    limits = make_limits(reads_per_minute=10, unknown_keys_per_minute=1)
+    assert await count_taken(limits, 20) == 10
     for number in range(METERS_MAX + 10):
         await limits.take(UNKNOWN, str(number))
     assert limits.is_spent(READ, "key_1")
@@ -267,7 +267,7 @@ async def test_addresses_cannot_push_out_meters_of_keys() -> None:
 async def test_an_operator_may_bound_the_events_of_a_project() -> None:
     """Whatever the limit of its keys: what counts is what the store has room for."""
     clock = Clock()
-    limits = limits_of(clock=clock, project_events_per_hour=100)
+    limits = make_limits(clock=clock, project_events_per_hour=100)
     assert (await limits.take_for_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
     with pytest.raises(TooManyRequestsException, match="events of this project in an hour"):
         await limits.take_for_key(COLLECT, "key_2", "prj_1", 41)

@@ -17,15 +17,15 @@ GB = 1_000_000_000
 BEGIN = 1_000_000_800.0  # the begin of an hour
 
 
-def filled(part: float) -> RoomSample:
+def make_sample(part: float) -> RoomSample:
     return RoomSample(int(part * 4 * GB), 4 * GB)
 
 
-def limits_with(room: StoreRoom, now: float = BEGIN, **given: int) -> RateLimits:
-    return RateLimits(LimitSettings(**given), now=lambda: now, room=room)  # type: ignore[arg-type]  # pydantic reads them
+def make_limits(room: StoreRoom, now: float = BEGIN, **settings: int) -> RateLimits:
+    return RateLimits(LimitSettings(**settings), now=lambda: now, room=room)  # type: ignore[arg-type]  # pydantic reads them
 
 
-async def passing(limits: RateLimits, project: str, requests: int, cost: int = 1) -> int:
+async def count_passing(limits: RateLimits, project: str, requests: int, cost: int = 1) -> int:
     passed = 0
     for _ in range(requests):
         with suppress(TooManyRequestsException):
@@ -39,7 +39,7 @@ async def passing(limits: RateLimits, project: str, requests: int, cost: int = 1
 )
 def test_less_room_means_fewer_events_for_each_project(part: float, share: float | None) -> None:
     room = StoreRoom()
-    room.note(filled(part))
+    room.note(make_sample(part))
     assert room.share == (None if share is None else pytest.approx(share))
 
 
@@ -79,38 +79,38 @@ def test_the_estimate_per_event_has_an_upper_limit() -> None:
 
 
 async def test_with_room_left_no_project_is_limited() -> None:
-    limits = limits_with(StoreRoom(), guaranteed_events_per_hour=1_000)
-    assert await passing(limits, "large", 50, cost=100) == 5_000
+    limits = make_limits(StoreRoom(), guaranteed_events_per_hour=1_000)
+    assert await count_passing(limits, "large", 50, cost=100) == 5_000
 
 
 async def test_a_nearly_full_store_is_kept_for_the_small() -> None:
     room = StoreRoom()
-    limits = limits_with(room, guaranteed_events_per_hour=1_000)
-    await passing(limits, "large", 20, cost=100)
-    await passing(limits, "small", 10)
-    room.note(filled(0.86))
-    assert await passing(limits, "large", 20) == 0
-    assert await passing(limits, "small", 20) == 20
-    assert await passing(limits, "new", 20, cost=100) == 900, "what is guaranteed, less what room is gone already"
-    room.note(filled(0.7))
-    assert await passing(limits, "large", 20, cost=100) == 2_000
+    limits = make_limits(room, guaranteed_events_per_hour=1_000)
+    await count_passing(limits, "large", 20, cost=100)
+    await count_passing(limits, "small", 10)
+    room.note(make_sample(0.86))
+    assert await count_passing(limits, "large", 20) == 0
+    assert await count_passing(limits, "small", 20) == 20
+    assert await count_passing(limits, "new", 20, cost=100) == 900, "what is guaranteed, less what room is gone already"
+    room.note(make_sample(0.7))
+    assert await count_passing(limits, "large", 20, cost=100) == 2_000
 
 
 async def test_small_projects_go_on_and_each_hour_begins_anew() -> None:
     room = StoreRoom()
-    room.note(filled(1.0))
-    limits = limits_with(room, guaranteed_events_per_hour=100_000)
-    assert await passing(limits, "small", 900) == 900
-    assert await passing(limits, "large", 20, cost=100) == 100_000 * SHARE_MIN
-    later = limits_with(room, now=BEGIN + 3_600, guaranteed_events_per_hour=100_000)
-    assert await passing(later, "large", 20, cost=100) == 100_000 * SHARE_MIN
+    room.note(make_sample(1.0))
+    limits = make_limits(room, guaranteed_events_per_hour=100_000)
+    assert await count_passing(limits, "small", 900) == 900
+    assert await count_passing(limits, "large", 20, cost=100) == 100_000 * SHARE_MIN
+    later = make_limits(room, now=BEGIN + 3_600, guaranteed_events_per_hour=100_000)
+    assert await count_passing(later, "large", 20, cost=100) == 100_000 * SHARE_MIN
 
 
 async def test_a_refusal_says_why_and_asks_to_come_back_soon() -> None:
     room = StoreRoom()
-    room.note(filled(0.9))
-    limits = limits_with(room, now=BEGIN + 60, guaranteed_events_per_hour=30)
-    await passing(limits, "large", 100)
+    room.note(make_sample(0.9))
+    limits = make_limits(room, now=BEGIN + 60, guaranteed_events_per_hour=30)
+    await count_passing(limits, "large", 100)
     with pytest.raises(
         TooManyRequestsException, match=r"nearly full \(90 %\).*may send 20 events in an hour"
     ) as caught:
@@ -122,8 +122,8 @@ async def test_a_refusal_says_why_and_asks_to_come_back_soon() -> None:
 
 async def test_a_guarantee_of_zero_turns_the_limit_off() -> None:
     room = StoreRoom()
-    room.note(filled(0.99))
-    assert await passing(limits_with(room, guaranteed_events_per_hour=0), "large", 20, cost=100) == 2_000
+    room.note(make_sample(0.99))
+    assert await count_passing(make_limits(room, guaranteed_events_per_hour=0), "large", 20, cost=100) == 2_000
 
 
 class Shared:
@@ -142,43 +142,43 @@ class Shared:
 async def test_processes_count_a_project_together_with_few_calls() -> None:
     room, shared = StoreRoom(), Shared()
     settings = LimitSettings(guaranteed_events_per_hour=10_000, collect_events_per_minute=0, project_events_per_hour=0)
-    each = [RateLimits(settings, shared, lambda: BEGIN, room) for _ in range(2)]
-    for limits in each:
-        assert await passing(limits, "large", 60, cost=100) == 6_000
+    limits_of_processes = [RateLimits(settings, shared, lambda: BEGIN, room) for _ in range(2)]
+    for limits in limits_of_processes:
+        assert await count_passing(limits, "large", 60, cost=100) == 6_000
     assert shared.calls <= 120
     calls = shared.calls
-    for limits in each:
-        assert await passing(limits, "large", 500, cost=100) == 50_000
+    for limits in limits_of_processes:
+        assert await count_passing(limits, "large", 500, cost=100) == 50_000
     assert shared.calls - calls <= 2 + GUARANTEED_PORTIONS // 100, (
         "who has had all that is guaranteed is not counted on"
     )
-    room.note(filled(0.9))
-    for limits in each:
-        assert await passing(limits, "large", 5) == 0
-        assert await passing(limits, "small", 5) == 5
+    room.note(make_sample(0.9))
+    for limits in limits_of_processes:
+        assert await count_passing(limits, "large", 5) == 0
+        assert await count_passing(limits, "small", 5) == 5
 
 
 async def test_health_shows_a_nearly_full_store_as_degraded() -> None:
     room = StoreRoom()
     await room.check()
-    room.note(filled(0.9))
+    room.note(make_sample(0.9))
     with pytest.raises(Unable, match=r"store: nearly full: 3,600 of 4,000 MB are used, .* makes 90 %"):
         await room.check()
 
 
 async def test_the_last_sample_holds_while_the_store_is_unavailable() -> None:
-    room, answers, asked = StoreRoom(), [filled(0.9), Unavailable("redis", "away")], asyncio.Event()
+    room, answers, was_asked = StoreRoom(), [make_sample(0.9), Unavailable("redis", "away")], asyncio.Event()
 
     async def look() -> RoomSample:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Unavailable):
-            asked.set()
+            was_asked.set()
             raise answer
         assert isinstance(answer, RoomSample)
         return answer
 
     watching = asyncio.create_task(watch_room(room, look, every_seconds=0))
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(was_asked.wait(), 10)
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching

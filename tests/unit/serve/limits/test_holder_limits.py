@@ -39,7 +39,7 @@ class Collecting(Site):
         body = {"event": "x", "anonymousId": person}
         return await self.ask_raw("POST", "/v1/track", b"", key="writer", body=body, headers=headers)
 
-    async def batch(self, persons: Sequence[str], headers: dict[str, str] | None = None) -> Reply:
+    async def send_batch(self, persons: Sequence[str], headers: dict[str, str] | None = None) -> Reply:
         body = {"batch": [{"type": "track", "event": "x", "anonymousId": person} for person in persons]}
         return await self.ask_raw("POST", "/v1/batch", b"", key="writer", body=body, headers=headers)
 
@@ -56,8 +56,8 @@ async def test_a_person_over_the_limit_is_refused_and_others_go_on() -> None:
 
 async def test_a_batch_of_one_person_counts_and_one_of_many_does_not() -> None:
     site = Collecting(person_events_per_minute=4)
-    assert [(await site.batch(["mad"] * 3)).status for _ in range(2)] == [200, 429]
-    assert [(await site.batch(["mad", "a", "b"])).status for _ in range(5)] == [200] * 5
+    assert [(await site.send_batch(["mad"] * 3)).status for _ in range(2)] == [200, 429]
+    assert [(await site.send_batch(["mad", "a", "b"])).status for _ in range(5)] == [200] * 5
 
 
 async def test_browsers_of_an_address_have_a_limit_and_servers_another() -> None:
@@ -75,12 +75,12 @@ async def test_who_is_refused_by_address_takes_nothing_of_the_key() -> None:
 async def test_a_visitor_of_pages_who_is_too_fast_for_a_person_is_marked_from_then_on() -> None:
     site = Collecting()
     bound = site.parts.intake.bot_events_per_minute
-    assert (await site.batch(["fast"] * bound, FIREFOX)).status == 200
+    assert (await site.send_batch(["fast"] * bound, FIREFOX)).status == 200
     await site.track("fast", FIREFOX)
     await site.track("calm", FIREFOX)
     await site.track("fast")  # by a server
     marks = [record.get("marks", []) for record in site.log.records[bound - 1 :]]
-    assert ["bot:rate" in found for found in marks] == [False, True, False, False]
+    assert ["bot:rate" in marks_of_record for marks_of_record in marks] == [False, True, False, False]
 
 
 @pytest.mark.parametrize(

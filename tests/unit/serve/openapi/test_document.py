@@ -111,12 +111,12 @@ def test_the_document_has_the_version_of_the_platform(document: dict[str, Any]) 
     assert __version__ != "0"
 
 
-def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for item in document["paths"].values() for operation in item.values()]
 
 
 def test_operations_have_names_of_their_own_that_begin_with_a_verb(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for operation in _operations(document)]
+    names = [operation["operationId"] for operation in _list_operations(document)]
     assert len(set(names)) == len(names)
     verbs = (
         "change|collect|create|delete|end|erase|import|issue|list|make|open|read|replace|replay|revoke|rotate|stream|"
@@ -128,7 +128,7 @@ def test_operations_have_names_of_their_own_that_begin_with_a_verb(document: dic
 def test_bodies_and_answers_in_json_have_names(document: dict[str, Any]) -> None:
     contents = [
         content["application/json"]["schema"]
-        for operation in _operations(document)
+        for operation in _list_operations(document)
         for part in (operation.get("requestBody", {}), *operation["responses"].values())
         if "application/json" in (content := part.get("content", {}))
     ]
@@ -138,7 +138,7 @@ def test_bodies_and_answers_in_json_have_names(document: dict[str, Any]) -> None
 
 
 def test_a_parameter_is_there_once(document: dict[str, Any]) -> None:
-    for operation in _operations(document):
+    for operation in _list_operations(document):
         places = [(entry["name"], entry["in"]) for entry in operation.get("parameters", ())]
         assert len(set(places)) == len(places), operation["operationId"]
 

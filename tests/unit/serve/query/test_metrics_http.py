@@ -19,8 +19,8 @@ def site() -> Site:
 
 
 async def test_metrics_are_listed(site: Site) -> None:
-    found = await site.ask("GET", "/v1/metrics")
-    items = {item["name"]: item for item in found.json["items"]}
+    reply = await site.ask("GET", "/v1/metrics")
+    items = {item["name"]: item for item in reply.json["items"]}
     assert items["events"]["dimensions"] == [
         "event",
         "source",
@@ -44,8 +44,8 @@ async def test_declared_properties_are_listed_and_asked_by() -> None:
     site = Site(Shop(ProjectSettings("demo", "Europe/Berlin", "EUR", event_properties=("coupon",))))
     items = (await site.ask("GET", "/v1/metrics")).json["items"]
     assert [item["name"] for item in items if "property.coupon" in item["dimensions"]] == ["events"]
-    found = await site.ask("GET", "/v1/metrics/events", format="csv", breakdown="property.coupon,event")
-    assert found.body.startswith(b"property.coupon,event,")
+    reply = await site.ask("GET", "/v1/metrics/events", format="csv", breakdown="property.coupon,event")
+    assert reply.body.startswith(b"property.coupon,event,")
     query = {"metric": "events", "filters": {"property.coupon": ["(none)"]}, "breakdown": ["event"]}
     assert (await site.ask("POST", "/v1/query", body={"queries": [query]})).status == 200
     refused = await site.ask("GET", "/v1/metrics/events", **{"property.plan": "a"})
@@ -55,9 +55,9 @@ async def test_declared_properties_are_listed_and_asked_by() -> None:
 
 
 async def test_one_metric(site: Site) -> None:
-    found = await site.ask("GET", "/v1/metrics/events", breakdown="event", interval="hour", **{"from": "-1h"})
-    assert found.status == 200
-    assert [(r["dimensions"]["event"], r["total"]) for r in found.json["results"]] == [
+    reply = await site.ask("GET", "/v1/metrics/events", breakdown="event", interval="hour", **{"from": "-1h"})
+    assert reply.status == 200
+    assert [(r["dimensions"]["event"], r["total"]) for r in reply.json["results"]] == [
         ("$page", 1),
         ("Product Viewed", 1),
     ]
@@ -65,23 +65,23 @@ async def test_one_metric(site: Site) -> None:
 
 async def test_several_queries_at_once(site: Site) -> None:
     queries = [{"metric": "events"}, {"metric": "visitors", "filters": {"source": ["web"]}}]
-    found = await site.ask("POST", "/v1/query", body={"queries": queries})
-    assert found.status == 200
-    assert [(a["metric"], a["results"][0]["total"]) for a in found.json["answers"]] == [("events", 2), ("visitors", 1)]
+    reply = await site.ask("POST", "/v1/query", body={"queries": queries})
+    assert reply.status == 200
+    assert [(a["metric"], a["results"][0]["total"]) for a in reply.json["answers"]] == [("events", 2), ("visitors", 1)]
 
 
 async def test_popular_products(site: Site) -> None:
-    found = await site.ask("GET", "/v1/products/popular")
-    assert found.json["results"] == [
+    reply = await site.ask("GET", "/v1/products/popular")
+    assert reply.json["results"] == [
         {"product_id": "p-1", "value": 1, "name": None, "price": None, "currency": None, "category": None,
          "image_url": None}
     ]  # fmt: skip
-    assert found.json["by"] == "views"
-    assert set(found.json) == {"by", "from", "to", "results", "meta"}
+    assert reply.json["by"] == "views"
+    assert set(reply.json) == {"by", "from", "to", "results", "meta"}
 
 
 @pytest.mark.parametrize(
-    ("path", "given", "status", "field"),
+    ("path", "parameters", "status", "field"),
     [
         ("/v1/metrics/evnts", {}, 404, "metric"),
         ("/v1/metrics/events", {"page": "/"}, 422, "page"),
@@ -102,12 +102,12 @@ async def test_popular_products(site: Site) -> None:
     ],
 )
 async def test_bad_questions_are_problem_documents(
-    site: Site, path: str, given: dict[str, str], status: int, field: str
+    site: Site, path: str, parameters: dict[str, str], status: int, field: str
 ) -> None:
-    found = await site.ask("GET", path, **given)
-    assert (found.status, found.json["field"]) == (status, field)
-    assert found.json["type"].startswith("/problems/")
-    assert found.json["allowed"] is not None or found.json["hint"]
+    reply = await site.ask("GET", path, **parameters)
+    assert (reply.status, reply.json["field"]) == (status, field)
+    assert reply.json["type"].startswith("/problems/")
+    assert reply.json["allowed"] is not None or reply.json["hint"]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ async def test_bad_questions_are_problem_documents(
     ],
 )
 async def test_bad_bodies_are_problem_documents(site: Site, body: Any, status: int, field: str | None) -> None:
-    found = await site.ask("POST", "/v1/query", body=body)
-    assert (found.status, found.json["field"]) == (status, field)
+    reply = await site.ask("POST", "/v1/query", body=body)
+    assert (reply.status, reply.json["field"]) == (status, field)
 
 
 async def test_a_body_of_queries_is_read_as_other_bodies_are(site: Site) -> None:
@@ -157,16 +157,16 @@ async def test_queries_whose_body_has_no_end_are_no_error_of_ours(site: Site) ->
 @pytest.mark.parametrize("query", ["event=%ff", "event=a%E2%28", "%C3=1", "breakdown=event&event=%ed%a0%80"])
 async def test_a_query_that_is_not_utf_8_cannot_be_read(site: Site, query: str) -> None:
     for path in ("/v1/metrics/events", "/v1/metrics", "/v1/live", "/v1/products/popular"):
-        found = await site.ask_raw("GET", path, query.encode())
-        assert (found.status, found.json["code"]) == (400, "bad-request")
+        reply = await site.ask_raw("GET", path, query.encode())
+        assert (reply.status, reply.json["code"]) == (400, "bad-request")
 
 
 async def test_a_value_with_a_comma_can_be_asked_for(site: Site) -> None:
     site.shop.take([Happening(NOON, country="DE, north"), Happening(NOON, country="DE")])
-    asked = {rb"country=DE%5C,%20north": 1, b"country=DE%2C%20north&country=FR": 1, b"country=DE,%20north": 3}
-    for query, total in asked.items():
-        found = await site.ask_raw("GET", "/v1/metrics/events", query)
-        assert found.json["results"][0]["total"] == total
+    totals = {rb"country=DE%5C,%20north": 1, b"country=DE%2C%20north&country=FR": 1, b"country=DE,%20north": 3}
+    for query, total in totals.items():
+        reply = await site.ask_raw("GET", "/v1/metrics/events", query)
+        assert reply.json["results"][0]["total"] == total
 
 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), ("nobody", 401), ("writer", 403)])
@@ -183,9 +183,9 @@ async def test_an_unavailable_store_is_503(site: Site) -> None:
 
 
 async def test_the_schema_tells_parameters_and_answers(site: Site) -> None:
-    found = (await site.ask("GET", "/openapi.json", key=None)).json
-    names = {p["name"] for p in found["paths"]["/v1/metrics/{name}"]["get"]["parameters"]}
+    document = (await site.ask("GET", "/openapi.json", key=None)).json
+    names = {p["name"] for p in document["paths"]["/v1/metrics/{name}"]["get"]["parameters"]}
     assert {"name", "from", "to", "interval", "source", "product_id"} <= names
-    answer = found["components"]["schemas"]
+    answer = document["components"]["schemas"]
     assert any("Answer" in name and "from" in schema.get("properties", {}) for name, schema in answer.items())
-    assert found["paths"]["/v1/query"]["post"]["requestBody"]
+    assert document["paths"]["/v1/query"]["post"]["requestBody"]

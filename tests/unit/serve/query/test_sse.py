@@ -50,12 +50,12 @@ async def test_a_stream_whose_client_takes_nothing_is_let_go_at_once() -> None:
     async def close() -> None: ...
 
     stream = EventStream(make_chunks(), close, Deadlines(0.01, look_seconds=0.01))
-    kept = weakref.ref(stream.chunks)
+    chunks_reference = weakref.ref(stream.chunks)
     gc.disable()
     try:
         await stream({}, asyncio.Event().wait, send)  # type: ignore[arg-type]
         del stream
         await asyncio.sleep(0)
-        assert kept() is None
+        assert chunks_reference() is None
     finally:
         gc.enable()

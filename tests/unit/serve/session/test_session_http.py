@@ -55,7 +55,7 @@ class Shared:
 def make_site(shared: Shared | None = None, clock: Clock | None = None) -> Site:
     catalog: Any = CatalogServices(Database(), erasure=None, publish_projects=None)  # type: ignore[arg-type]  # not used
     site = Site(sessions=Sessions(shared, clock or Clock()), catalog=catalog)
-    site.keys.known["admin"] = KeyAccess("demo", "prj_1", frozenset({"read", "catalog:write", "admin"}), "key_3")
+    site.keys.accesses["admin"] = KeyAccess("demo", "prj_1", frozenset({"read", "catalog:write", "admin"}), "key_3")
     return site
 
 
@@ -63,7 +63,7 @@ async def sign_in(site: Site, body: Any = READER, headers: dict[str, str] = OWN)
     return await site.ask_raw("POST", "/v1/session", b"", key=None, body=body, headers=headers)
 
 
-def cookie_of(reply: Reply) -> str:
+def read_cookie(reply: Reply) -> str:
     return reply.headers["set-cookie"].partition(";")[0]
 
 
@@ -81,11 +81,11 @@ async def test_a_key_opens_a_session_whose_cookie_stands_for_it() -> None:
     assert set(opened.headers["set-cookie"].split("; ")[1:]) == {
         "HttpOnly", "Path=/", f"Max-Age={SESSION_SECONDS}", "SameSite=strict"
     }  # fmt: skip
-    cookie = cookie_of(opened)
+    cookie = read_cookie(opened)
     assert (await ask(site, "GET", "/v1/session", cookie)).json == opened.json
     assert (await ask(site, "GET", "/v1/metrics/events", cookie)).status == 200
-    stream = Stream(site.app, "GET", "/v1/live", key=None, given={"metrics": "events"}, headers={"cookie": cookie})
-    assert (await stream.events(1))[0][1] == "snapshot"
+    stream = Stream(site.app, "GET", "/v1/live", key=None, parameters={"metrics": "events"}, headers={"cookie": cookie})
+    assert (await stream.read_events(1))[0][1] == "snapshot"
     await stream.leave()
     body = {"queries": [{"metric": "events"}]}
     assert (await ask(site, "POST", "/v1/query", cookie, body=body, **{"sec-fetch-site": "same-origin"})).status == 200
@@ -94,11 +94,11 @@ async def test_a_key_opens_a_session_whose_cookie_stands_for_it() -> None:
 async def test_on_https_the_cookie_belongs_to_this_host_alone() -> None:
     site = make_site()
     opened = await sign_in(site, headers={**OWN, "origin": "https://test", "x-forwarded-proto": "https"})
-    name, _, text = cookie_of(opened).partition("=")
+    name, _, text = read_cookie(opened).partition("=")
     assert name == "__Host-rta_session"
     assert {"Secure", "Path=/", "HttpOnly"} <= set(opened.headers["set-cookie"].split("; "))
     assert "Domain" not in opened.headers["set-cookie"]
-    assert (await ask(site, "GET", "/v1/session", cookie_of(opened), x_forwarded_proto="https")).status == 200
+    assert (await ask(site, "GET", "/v1/session", read_cookie(opened), x_forwarded_proto="https")).status == 200
     planted = await ask(site, "GET", "/v1/session", f"rta_session={text}", x_forwarded_proto="https")
     assert planted.status == 401
 
@@ -118,7 +118,7 @@ async def test_on_https_the_cookie_belongs_to_this_host_alone() -> None:
 )
 async def test_a_write_by_cookie_comes_from_our_own_pages(headers: dict[str, str]) -> None:
     site = make_site()
-    cookie = cookie_of(await sign_in(site, {"key": "admin"}))
+    cookie = read_cookie(await sign_in(site, {"key": "admin"}))
     refused = await site.ask_raw("POST", "/v1/live/tickets", b"", key=None, headers={"cookie": cookie, **headers})
     assert (refused.status, refused.json["field"]) == (403, "Origin")
     allowed = await site.ask_raw(
@@ -129,7 +129,7 @@ async def test_a_write_by_cookie_comes_from_our_own_pages(headers: dict[str, str
 
 async def test_a_key_in_the_header_comes_before_the_cookie() -> None:
     site = make_site()
-    cookie = cookie_of(await sign_in(site))
+    cookie = read_cookie(await sign_in(site))
     wrong = await site.ask_raw("GET", "/v1/session", b"", key="nonsense", headers={"cookie": cookie})
     assert wrong.status == 401
     other = await site.ask_raw("GET", "/v1/session", b"", key="admin", headers={"cookie": cookie})
@@ -139,42 +139,42 @@ async def test_a_key_in_the_header_comes_before_the_cookie() -> None:
 async def test_a_session_ends_with_its_key_and_with_its_month() -> None:
     clock = Clock()
     site = make_site(Shared(), clock)
-    cookie = cookie_of(await sign_in(site))
-    known = site.keys.known.pop("reader")
+    cookie = read_cookie(await sign_in(site))
+    access = site.keys.accesses.pop("reader")
     assert (await ask(site, "GET", "/v1/session", cookie)).status == 401
-    site.keys.known["reader"] = known
+    site.keys.accesses["reader"] = access
     clock.now += RENEW_SECONDS + 1
     renewed = await ask(site, "GET", "/v1/session", cookie)
-    assert cookie_of(renewed) != cookie
-    assert "set-cookie" not in (await ask(site, "GET", "/v1/session", cookie_of(renewed))).headers
+    assert read_cookie(renewed) != cookie
+    assert "set-cookie" not in (await ask(site, "GET", "/v1/session", read_cookie(renewed))).headers
     clock.now += SESSION_SECONDS - RENEW_SECONDS - 1
     assert (await ask(site, "GET", "/v1/session", cookie)).status == 401
-    assert (await ask(site, "GET", "/v1/session", cookie_of(renewed))).status == 200
+    assert (await ask(site, "GET", "/v1/session", read_cookie(renewed))).status == 200
 
 
 async def test_every_process_knows_a_session_also_after_a_restart() -> None:
     shared, clock = Shared(), Clock()
-    cookie = cookie_of(await sign_in(make_site(shared, clock)))
+    cookie = read_cookie(await sign_in(make_site(shared, clock)))
     assert (await ask(make_site(shared, clock), "GET", "/v1/session", cookie)).status == 200
     assert (await ask(make_site(Shared(), clock), "GET", "/v1/session", cookie)).status == 401
 
 
 async def test_signing_out_removes_the_cookie() -> None:
     site = make_site()
-    cookie = cookie_of(await sign_in(site))
+    cookie = read_cookie(await sign_in(site))
     ended = await ask(site, "DELETE", "/v1/session", cookie, **{"sec-fetch-site": "same-origin"})
-    assert (ended.status, cookie_of(ended)) == (204, 'rta_session=""')
+    assert (ended.status, read_cookie(ended)) == (204, 'rta_session=""')
     assert "Max-Age=0" in ended.headers["set-cookie"]
-    assert (await ask(site, "GET", "/v1/session", cookie_of(ended))).status == 401
+    assert (await ask(site, "GET", "/v1/session", read_cookie(ended))).status == 401
 
 
 async def test_a_link_opens_one_session_within_ten_minutes() -> None:
     clock = Clock()
     site = make_site(Shared(), clock)
-    made = await site.ask("POST", "/v1/session/codes", key="admin")
-    opened = await sign_in(site, {"start": made.json["start"]})
+    code = await site.ask("POST", "/v1/session/codes", key="admin")
+    opened = await sign_in(site, {"start": code.json["start"]})
     assert (opened.status, opened.json["scopes"]) == (200, ["read", "catalog:write", "admin"])
-    again = await sign_in(site, {"start": made.json["start"]})
+    again = await sign_in(site, {"start": code.json["start"]})
     assert (again.status, again.json["field"]) == (401, "start")
     late = await site.ask("POST", "/v1/session/codes", key="admin")
     clock.now += CODE_SECONDS
@@ -185,7 +185,7 @@ async def test_tickets_sessions_and_codes_are_not_taken_for_each_other() -> None
     site = make_site(Shared())
     code = (await site.ask("POST", "/v1/session/codes")).json["start"]
     ticket = (await site.ask("POST", "/v1/live/tickets")).json["ticket"]
-    session = cookie_of(await sign_in(site)).partition("=")[2]
+    session = read_cookie(await sign_in(site)).partition("=")[2]
     for text in (code, ticket):
         assert (await ask(site, "GET", "/v1/session", f"rta_session={text}")).status == 401
     for text in (session, ticket):

@@ -87,17 +87,17 @@ async def test_an_ended_socket_leaves_nothing_to_the_garbage_collector(
     site, server = Site(live_send_timeout_seconds=0.05), ServerSide(reads)
 
     def cut(_: Peer) -> None:
-        known_server = known()
+        known_server = server_reference()
         assert known_server is not None
         known_server.disconnect()
 
-    known = weakref.ref(server)
+    server_reference = weakref.ref(server)
     monkeypatch.setattr(site.parts.bounds.guard, "cut", cut)
     act(server)
     await site.app(make_scope(key=key), server.receive, server.send)
     del server
     await asyncio.sleep(0.05)  # tasks that were cancelled end
-    assert known() is None
+    assert server_reference() is None
     assert [thing for thing in gc.get_objects() if isinstance(thing, LiveSocket | SocketLine | WebSocket)] == []
 
 

@@ -33,15 +33,15 @@ async def site() -> AsyncIterator[Site]:
 
 async def test_a_socket_is_greeted_then_gets_a_snapshot_and_updates(site: Site) -> None:
     socket = Socket(site.app)
-    hello = await socket.next()
+    hello = await socket.take_next()
     assert (hello["type"], hello["heartbeat_seconds"]) == ("hello", 10.0)
     assert set(hello) == {"type", "build", "heartbeat_seconds", "now"}
     socket.subscribe("tiles", [EVENTS, BY_SOURCE])
-    snapshot = await socket.next()
+    snapshot = await socket.take_next()
     assert (snapshot["type"], snapshot["id"]) == ("snapshot", "tiles")
     assert [answer["metric"] for answer in snapshot["answers"]] == ["events", "events"]
     site.shop.take([Happening(NOON)])
-    update = await socket.next("update")
+    update = await socket.take_next("update")
     assert (update["id"], [answer["index"] for answer in update["answers"]]) == ("tiles", [0, 1])
     assert update["version"] != snapshot["version"]
     whole = apply_message(snapshot["answers"], update)
@@ -55,12 +55,12 @@ async def test_subscriptions_come_and_go_each_under_its_id(site: Site) -> None:
     socket = Socket(site.app)
     for id in ("a", "b"):
         socket.subscribe(id, EVENTS)
-    assert {(await socket.next("snapshot"))["id"] for _ in range(2)} == {"a", "b"}
+    assert {(await socket.take_next("snapshot"))["id"] for _ in range(2)} == {"a", "b"}
     socket.say(type="unsubscribe", id="a")
     socket.subscribe("b", {"metric": "orders"})
-    assert (await socket.next("snapshot"))["answers"][0]["metric"] == "orders"
+    assert (await socket.take_next("snapshot"))["answers"][0]["metric"] == "orders"
     site.shop.take([Happening(NOON, event="Order Completed", product="p", revenue=10)])
-    update = await socket.next("update")
+    update = await socket.take_next("update")
     assert (update["id"], update["answers"][0]["metric"]) == ("b", "orders")
     await socket.leave()
 
@@ -68,16 +68,16 @@ async def test_subscriptions_come_and_go_each_under_its_id(site: Site) -> None:
 async def test_a_client_that_comes_back_resumes_from_its_version(site: Site) -> None:
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    first = await socket.next("snapshot")
+    first = await socket.take_next("snapshot")
     await socket.leave()
     site.shop.take([Happening(NOON)])
     again = Socket(site.app)
     again.subscribe("x", EVENTS, since=first["version"])
-    resumed, update = await again.next("resumed", "snapshot"), await again.next("update")
+    resumed, update = await again.take_next("resumed", "snapshot"), await again.take_next("update")
     assert (resumed["type"], resumed["id"], resumed["version"]) == ("resumed", "x", first["version"])
     assert update["answers"][0]["results"][0]["total"] == 1
     again.subscribe("y", EVENTS, since="g9-another-1.1")
-    assert (await again.next("resumed", "snapshot"))["type"] == "snapshot"
+    assert (await again.take_next("resumed", "snapshot"))["type"] == "snapshot"
     await again.leave()
 
 
@@ -104,22 +104,22 @@ async def test_a_wrong_message_is_answered_and_the_socket_goes_on(
     site: Site, message: Any, id: str, field: str | None
 ) -> None:
     socket = Socket(site.app)
-    await socket.next("hello")
+    await socket.take_next("hello")
     socket.say(**message) if isinstance(message, dict) else socket.say_raw("[]")
-    error = await socket.next()
+    error = await socket.take_next()
     assert (error["type"], error["id"]) == ("error", id)
     assert (error["problem"]["status"], error["problem"]["field"]) == (422, field)
     socket.say_raw("{")
-    assert "not JSON" in (await socket.next())["problem"]["detail"]
+    assert "not JSON" in (await socket.take_next())["problem"]["detail"]
     socket.subscribe("x", EVENTS)
-    assert (await socket.next())["type"] == "snapshot"
+    assert (await socket.take_next())["type"] == "snapshot"
     await socket.leave()
 
 
 async def test_a_list_that_is_too_large_is_named_as_it_was_sent(site: Site) -> None:
     socket, large = Socket(site.app), {"from": "-24h", "interval": "minute", "breakdown": ["source"], "limit": 60}
     socket.subscribe("x", [{**large, "metric": name} for name in ("events", "page_views", "product_views")])
-    problem = (await socket.next("error"))["problem"]
+    problem = (await socket.take_next("error"))["problem"]
     assert (problem["status"], problem["field"]) == (422, "query")
     await socket.leave()
 
@@ -129,9 +129,9 @@ async def test_heartbeats_want_an_answer(monkeypatch: pytest.MonkeyPatch, site: 
     monkeypatch.setattr(live_socket, "SILENCE_S_MAX", 1.5)
     silent, alive = Socket(site.app), Socket(site.app)
     while not silent.task.done():
-        await alive.next("heartbeat")
+        await alive.take_next("heartbeat")
         alive.say(type="pong")
-    assert (await silent.next("bye"))["retry_seconds"] >= 1
+    assert (await silent.take_next("bye"))["retry_seconds"] >= 1
     assert await silent.end() == 4408
     assert not alive.task.done()
     await alive.leave()
@@ -148,8 +148,8 @@ async def test_a_client_that_takes_nothing_is_cut() -> None:
 async def test_a_message_over_the_limit_ends_the_socket(site: Site, text: str) -> None:
     socket = Socket(site.app)
     socket.say_raw(text)
-    assert (await socket.next("error"))["id"] == ""
-    assert (await socket.next("bye"))["retry_seconds"] >= 1
+    assert (await socket.take_next("error"))["id"] == ""
+    assert (await socket.take_next("bye"))["retry_seconds"] >= 1
     assert await socket.end() == 1009
 
 
@@ -158,7 +158,7 @@ async def test_a_socket_has_a_limit_of_subscriptions(monkeypatch: pytest.MonkeyP
     socket = Socket(site.app)
     for id in "abc":
         socket.subscribe(id, EVENTS)
-    error = await socket.next("error")
+    error = await socket.take_next("error")
     assert (error["id"], error["problem"]["field"]) == ("c", "id")
     await socket.leave()
 
@@ -168,7 +168,7 @@ async def test_more_than_20_messages_a_second_wait(site: Site) -> None:
     for _ in range(25):
         socket.say(type="unsubscribe", id="none")
     socket.subscribe("x", EVENTS)
-    assert (await socket.next("snapshot"))["id"] == "x"
+    assert (await socket.take_next("snapshot"))["id"] == "x"
     assert asyncio.get_running_loop().time() - started_at > 0.2
     await socket.leave()
 
@@ -176,13 +176,13 @@ async def test_more_than_20_messages_a_second_wait(site: Site) -> None:
 async def test_an_outage_is_an_error_and_the_subscription_goes_on(site: Site) -> None:
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    await socket.next("snapshot")
+    await socket.take_next("snapshot")
     site.shop.take([Happening(NOON)])
     site.shop.store.is_away = True
-    error = await socket.next("error")
+    error = await socket.take_next("error")
     assert (error["id"], error["problem"]["status"]) == ("x", 503)
     site.shop.store.is_away = False
-    assert (await socket.next("update"))["answers"][0]["results"][0]["total"] == 1
+    assert (await socket.take_next("update"))["answers"][0]["results"][0]["total"] == 1
     await socket.leave()
 
 
@@ -193,9 +193,9 @@ async def test_a_subscription_that_begins_during_an_outage_starts_when_it_is_ove
     site.shop.store.is_away = True
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    assert (await socket.next("error"))["problem"]["status"] == 503
+    assert (await socket.take_next("error"))["problem"]["status"] == 503
     site.shop.store.is_away = False
-    assert (await socket.next("error", "snapshot"))["type"] == "snapshot"
+    assert (await socket.take_next("error", "snapshot"))["type"] == "snapshot"
     await socket.leave()
 
 
@@ -205,18 +205,18 @@ async def test_a_subscription_that_begins_during_an_outage_starts_when_it_is_ove
 @pytest.mark.parametrize(("key", "status", "code"), [(None, 401, 4401), ("nobody", 401, 4401), ("writer", 403, 4403)])
 async def test_who_may_not_read_is_told_so(site: Site, key: str | None, status: int, code: int) -> None:
     socket = Socket(site.app, key=key)
-    error = await socket.next()
+    error = await socket.take_next()
     assert (error["type"], error["id"], error["problem"]["status"]) == ("error", "", status)
-    assert (await socket.next())["type"] == "bye"
+    assert (await socket.take_next())["type"] == "bye"
     assert await socket.end() == code
 
 
 async def test_a_revoked_key_ends_the_socket(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     monkeypatch.setattr(live_admission, "KEY_CHECK_S", 0.02)
     socket = Socket(site.app)
-    await socket.next("hello")
-    site.keys.known.clear()
-    assert (await socket.next("error"))["problem"]["status"] == 401
+    await socket.take_next("hello")
+    site.keys.accesses.clear()
+    assert (await socket.take_next("error"))["problem"]["status"] == 401
     assert await socket.end() == 4401
 
 
@@ -224,33 +224,33 @@ async def test_a_cookie_opens_a_socket_from_our_own_pages_only(site: Site) -> No
     cookie = {"cookie": f"rta_session={await site.services.sessions.open(hash_key('reader'))}"}
     for headers in ({}, {"origin": "https://elsewhere"}, {"origin": "null"}):
         socket = Socket(site.app, key=None, headers={**cookie, **headers})
-        assert (await socket.next())["problem"]["field"] == "Origin"
+        assert (await socket.take_next())["problem"]["field"] == "Origin"
         assert await socket.end() == 4403
     own = Socket(site.app, key=None, headers={**cookie, "origin": "http://test"})
-    assert (await own.next())["type"] == "hello"
+    assert (await own.take_next())["type"] == "hello"
     await own.leave()
 
 
 async def test_pages_of_other_origins_connect_if_the_project_lists_them(site: Site) -> None:
     refused = Socket(site.app, headers={"origin": "https://shop.example"})
-    assert (await refused.next())["problem"]["field"] == "Origin"
+    assert (await refused.take_next())["problem"]["field"] == "Origin"
     site.parts.origins.replace({"demo": ["https://shop.example"]})
     listed = Socket(site.app, headers={"origin": "https://shop.example"})
-    assert (await listed.next())["type"] == "hello"
+    assert (await listed.take_next())["type"] == "hello"
     await listed.leave()
 
 
 async def test_a_ticket_opens_one_socket_and_its_reconnects(site: Site) -> None:
     ticket = (await site.ask("POST", "/v1/live/tickets")).json["ticket"]
-    socket = Socket(site.app, key=None, given={"ticket": ticket})
+    socket = Socket(site.app, key=None, parameters={"ticket": ticket})
     socket.subscribe("x", EVENTS)
-    version = (await socket.next("snapshot"))["version"]
-    second = Socket(site.app, key=None, given={"ticket": ticket})
-    assert (await second.next())["problem"]["field"] == "ticket"
+    version = (await socket.take_next("snapshot"))["version"]
+    second = Socket(site.app, key=None, parameters={"ticket": ticket})
+    assert (await second.take_next())["problem"]["field"] == "ticket"
     await socket.leave()
-    again = Socket(site.app, key=None, given={"ticket": ticket, "last_event_id": version})
+    again = Socket(site.app, key=None, parameters={"ticket": ticket, "last_event_id": version})
     again.subscribe("x", EVENTS, since=version)
-    assert (await again.next("resumed", "snapshot"))["type"] == "resumed"
+    assert (await again.take_next("resumed", "snapshot"))["type"] == "resumed"
     await again.leave()
 
 
@@ -262,14 +262,14 @@ async def test_a_socket_takes_one_place_however_many_subscriptions(site: Site) -
     for socket in sockets:
         for id in "abcd":
             socket.subscribe(id, EVENTS)
-        await socket.next("snapshot")
+        await socket.take_next("snapshot")
     assert site.hub.connections == 3
     refused = Socket(site.app)
-    assert (await refused.next())["problem"]["status"] == 503
+    assert (await refused.take_next())["problem"]["status"] == 503
     assert await refused.end() == 4429
-    site.keys.known["other"] = KeyAccess("other", "prj_2", frozenset({"read"}), "key_9")
+    site.keys.accesses["other"] = KeyAccess("other", "prj_2", frozenset({"read"}), "key_9")
     other = Socket(site.app, key="other")
-    assert (await other.next())["type"] == "hello"
+    assert (await other.take_next())["type"] == "hello"
     assert await sockets[2].end() == 4429
     for socket in (*sockets[:2], other):
         await socket.leave()
@@ -278,11 +278,11 @@ async def test_a_socket_takes_one_place_however_many_subscriptions(site: Site) -
 async def test_a_question_that_gives_way_ends_its_subscription_alone(site: Site) -> None:
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    await socket.next("snapshot")
+    await socket.take_next("snapshot")
     site.hub._live_queries[next(iter(site.hub._live_queries))].end(Busy("somebody has fewer"))
-    assert (await socket.next("error"))["id"] == "x"
+    assert (await socket.take_next("error"))["id"] == "x"
     socket.subscribe("y", {"metric": "orders"})
-    assert (await socket.next("snapshot"))["id"] == "y"
+    assert (await socket.take_next("snapshot"))["id"] == "y"
     await socket.leave()
 
 
@@ -291,7 +291,7 @@ async def test_subscriptions_count_against_the_key_s_limit() -> None:
     socket = Socket(site.app)
     for id in "abc":
         socket.subscribe(id, EVENTS)
-    error = await socket.next("error")
+    error = await socket.take_next("error")
     assert (error["id"], error["problem"]["status"]) == ("c", 429)
     await socket.leave()
 
@@ -299,18 +299,18 @@ async def test_subscriptions_count_against_the_key_s_limit() -> None:
 async def test_a_process_that_stops_says_goodbye(site: Site) -> None:
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    await socket.next("snapshot")
+    await socket.take_next("snapshot")
     site.hub.close()
-    assert 1 <= (await socket.next("bye"))["retry_seconds"] <= 5
+    assert 1 <= (await socket.take_next("bye"))["retry_seconds"] <= 5
     assert await socket.end() == 1012
 
 
 async def test_a_bug_of_ours_ends_the_socket_without_its_text(site: Site) -> None:
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
-    await socket.next("snapshot")
+    await socket.take_next("snapshot")
     site.shop.engine.reply = None  # type: ignore[assignment,method-assign]  # a bug
     site.shop.take([Happening(NOON)])
-    error = await socket.next("error")
+    error = await socket.take_next("error")
     assert (error["id"], error["problem"]["code"]) == ("", "internal-error")
     assert await socket.end() == 1011

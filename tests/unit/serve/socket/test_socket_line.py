@@ -33,11 +33,11 @@ class Server:
         self.cuts += 1
 
 
-def line_to(server: Server, budget: ByteBudget, seconds_max: float = 10.0) -> SocketLine:
+def make_line(server: Server, budget: ByteBudget, seconds_max: float = 10.0) -> SocketLine:
     return SocketLine(server.send, server.cut, deadlines=Deadlines(seconds_max), budget=budget, address="10.0.0.1")
 
 
-def budget_of(megabytes: int) -> ByteBudget:
+def make_budget(megabytes: int) -> ByteBudget:
     return ByteBudget("tests", megabytes * MB, wait_seconds=5)
 
 
@@ -63,7 +63,7 @@ async def test_the_guard_is_told_the_peer_as_it_knows_it(monkeypatch: pytest.Mon
 async def test_a_client_that_takes_nothing_is_cut_once_its_time_is_over() -> None:
     server = Server()
     server.is_reading = False
-    line = line_to(server, budget_of(1), seconds_max=0.01)
+    line = make_line(server, make_budget(1), seconds_max=0.01)
     with pytest.raises(SocketGone):
         await line.say("news")
     with pytest.raises(SocketGone):
@@ -74,34 +74,34 @@ async def test_a_client_that_takes_nothing_is_cut_once_its_time_is_over() -> Non
 async def test_a_client_that_only_waited_for_room_is_cut_too_and_counted_once() -> None:
     holder, waiter, budget = Server(), Server(), ByteBudget("tests", 8 * MB, wait_seconds=0.05)
     holder.is_reading = False
-    held = asyncio.create_task(say_large(line_to(holder, budget), 4 * MB // COPIES))
+    sending = asyncio.create_task(say_large(make_line(holder, budget), 4 * MB // COPIES))
     await asyncio.sleep(0)
     dropped = count_dropped()
-    line = line_to(waiter, budget)
+    line = make_line(waiter, budget)
     with pytest.raises(SocketGone):
         await say_large(line, 4 * MB // COPIES)
     line.note_silence()  # the heartbeats were not answered either
     assert (waiter.messages, waiter.cuts, holder.cuts) == ([], 1, 0)
     assert count_dropped() - dropped == 1
-    held.cancel()
+    sending.cancel()
 
 
 async def test_large_messages_give_their_room_back() -> None:
-    server, budget = Server(), budget_of(8)
+    server, budget = Server(), make_budget(8)
     for _ in range(10):
-        await say_large(line_to(server, budget), 4 * MB // COPIES)
+        await say_large(make_line(server, budget), 4 * MB // COPIES)
     assert (len(server.messages), server.cuts) == (10, 0)
 
 
 async def test_a_silent_client_loses_its_room_to_the_next() -> None:
-    silent, reader, budget = Server(), Server(), budget_of(8)
+    silent, reader, budget = Server(), Server(), make_budget(8)
     silent.is_reading = False
-    held = [asyncio.create_task(say_large(line_to(silent, budget), 4 * MB // COPIES)) for _ in range(2)]
+    sending = [asyncio.create_task(say_large(make_line(silent, budget), 4 * MB // COPIES)) for _ in range(2)]
     await asyncio.sleep(0.01)
     for share in budget._shares:
         share.progressed_at -= STALLED_SECONDS + 1
-    await say_large(line_to(reader, budget), 4 * MB // COPIES)
+    await say_large(make_line(reader, budget), 4 * MB // COPIES)
     assert (len(reader.messages), reader.cuts) == (1, 0)
     assert silent.cuts >= 1
-    for task in held:
+    for task in sending:
         task.cancel()

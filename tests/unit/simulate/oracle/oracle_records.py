@@ -14,7 +14,7 @@ NOW = int(datetime(2026, 11, 22, 10, 0, tzinfo=UTC).timestamp() * 1000)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
-def consumed(
+def make_consumed(
     value: bytes | None,
     timestamp: int | None = NOW,
     topic: str = "rta.events.web",
@@ -25,37 +25,37 @@ def consumed(
     return ConsumedRecord(topic, partition, 0, timestamp, key, value, headers)
 
 
-def message(**fields: Any) -> dict[str, Any]:
+def make_message(**fields: Any) -> dict[str, Any]:
     """A good page call, with some fields changed."""
-    good = {"projectId": "demo", "type": "page", "messageId": "m-1", "anonymousId": "a-1", "timestamp": iso(NOW)}
+    good = {"projectId": "demo", "type": "page", "messageId": "m-1", "anonymousId": "a-1", "timestamp": format_iso(NOW)}
     return {**good, **fields}
 
 
-def raw(at: int | None = NOW, /, **fields: Any) -> ConsumedRecord:
-    return consumed(json.dumps(message(**fields)).encode(), at)
+def make_raw(at: int | None = NOW, /, **fields: Any) -> ConsumedRecord:
+    return make_consumed(json.dumps(make_message(**fields)).encode(), at)
 
 
 def track(event: str, properties: dict[str, Any], **fields: Any) -> ConsumedRecord:
-    return raw(type="track", event=event, properties=properties, **fields)
+    return make_raw(type="track", event=event, properties=properties, **fields)
 
 
-def order(**properties: Any) -> ConsumedRecord:
+def make_order(**properties: Any) -> ConsumedRecord:
     return track("Order Completed", properties)
 
 
-def iso(time_ms: int) -> str:
+def format_iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def truth(records: Iterable[ConsumedRecord], *, zone: str = "UTC", currency: str = "EUR") -> Truth:
+def find_truth(records: Iterable[ConsumedRecord], *, zone: str = "UTC", currency: str = "EUR") -> Truth:
     numbered = [record._replace(offset=offset) for offset, record in enumerate(records)]
     return recount(numbered, projects={"demo": {"zone": zone, "currency": currency}})
 
 
-def counted(*records: ConsumedRecord, zone: str = "UTC") -> ProjectTruth:
-    return truth(records, zone=zone).projects["demo"]
+def count_project(*records: ConsumedRecord, zone: str = "UTC") -> ProjectTruth:
+    return find_truth(records, zone=zone).projects["demo"]
 
 
-def reason(record: ConsumedRecord) -> str | None:
+def find_reason(record: ConsumedRecord) -> str | None:
     """Why the record is dead, None where it is not."""
-    return truth([record]).dead.get(f"{record.topic}:0:0")
+    return find_truth([record]).dead.get(f"{record.topic}:0:0")

@@ -12,15 +12,25 @@ from rtaplatform.simulate.oracle.oracle_event import read_dimension
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber
 from rtaplatform.simulate.oracle.oracle_murmur2 import hash_to_positive, murmur2
 from rtaplatform.simulate.shop.malformed import BREAKAGES
-from tests.unit.simulate.oracle.oracle_records import MINUTE, NOW, consumed, counted, iso, message, raw, reason, track
+from tests.unit.simulate.oracle.oracle_records import (
+    MINUTE,
+    NOW,
+    count_project,
+    find_reason,
+    format_iso,
+    make_consumed,
+    make_message,
+    make_raw,
+    track,
+)
 
 LIMIT = 2**52
 
 
 @pytest.mark.parametrize(("expected", "breakage"), BREAKAGES)
 def test_each_breakage_is_named(expected: str, breakage: Any) -> None:
-    value = breakage(message(context={"page": {"path": "/"}}))
-    assert reason(consumed(value)) == expected
+    value = breakage(make_message(context={"page": {"path": "/"}}))
+    assert find_reason(make_consumed(value)) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,13 +50,13 @@ def test_murmur2_is_kafkas(text: bytes, hash_: int) -> None:
 
 
 def test_size_limit_is_larger_where_the_collector_was() -> None:
-    value = json.dumps(message(padding="x" * 40_000)).encode()
-    assert reason(consumed(value)) == "too_large"
-    assert reason(consumed(value, headers=(("rta-collected", b"1"),))) is None
-    assert reason(consumed(b" " * 40_961, headers=(("rta-collected", b"1"),))) == "too_large"
-    exact = json.dumps(message()).encode().ljust(32_768)
-    assert reason(consumed(exact)) is None
-    assert reason(consumed(exact + b" ")) == "too_large"
+    value = json.dumps(make_message(padding="x" * 40_000)).encode()
+    assert find_reason(make_consumed(value)) == "too_large"
+    assert find_reason(make_consumed(value, headers=(("rta-collected", b"1"),))) is None
+    assert find_reason(make_consumed(b" " * 40_961, headers=(("rta-collected", b"1"),))) == "too_large"
+    exact = json.dumps(make_message()).encode().ljust(32_768)
+    assert find_reason(make_consumed(exact)) is None
+    assert find_reason(make_consumed(exact + b" ")) == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -62,24 +72,26 @@ def test_size_limit_is_larger_where_the_collector_was() -> None:
     ],
 )
 def test_hard_json_gets_the_first_reason(value: bytes, expected: str) -> None:
-    assert reason(consumed(value)) == expected
+    assert find_reason(make_consumed(value)) == expected
 
 
 def test_nesting_of_32_and_1000_keys_are_allowed() -> None:
     deep: Any = 1
     for _ in range(31):
         deep = [deep]
-    assert reason(raw(extra=deep)) is None
-    assert reason(raw(extra=[deep])) == "too_deep"
-    assert reason(raw(properties={str(n): 0 for n in range(1_000)})) is None
+    assert find_reason(make_raw(extra=deep)) is None
+    assert find_reason(make_raw(extra=[deep])) == "too_deep"
+    assert find_reason(make_raw(properties={str(n): 0 for n in range(1_000)})) is None
 
 
 def test_integers_are_read_as_text() -> None:
-    found = counted(raw(anonymousId=None, userId=4, messageId=7), raw(anonymousId=None, userId="4", messageId="7"))
-    assert found.totals["duplicate"] == 1
-    assert found.persons["minute", NOW // MINUTE, "", ""] == {("u", "4")}
-    assert reason(raw(userId=4.0)) == "invalid_field"
-    assert reason(raw(userId=True)) == "invalid_field"
+    project = count_project(
+        make_raw(anonymousId=None, userId=4, messageId=7), make_raw(anonymousId=None, userId="4", messageId="7")
+    )
+    assert project.totals["duplicate"] == 1
+    assert project.persons["minute", NOW // MINUTE, "", ""] == {("u", "4")}
+    assert find_reason(make_raw(userId=4.0)) == "invalid_field"
+    assert find_reason(make_raw(userId=True)) == "invalid_field"
 
 
 @pytest.mark.parametrize(
@@ -106,22 +118,22 @@ def test_integers_are_read_as_text() -> None:
     ],
 )
 def test_what_is_no_amount_is_left_out_and_counted(properties: dict[str, Any], revenue: int, unreadable: bool) -> None:
-    found = counted(track("Order Completed", properties))
-    cell = found.events["minute", NOW // MINUTE, "Order Completed", "web", "(none)", "(none)"]
-    assert (cell["count"], cell["revenue"], found.totals["unreadable_amount"]) == (1, revenue, int(unreadable))
-    assert counted(track("Some Other Event", properties)).totals["unreadable_amount"] == 0
+    project = count_project(track("Order Completed", properties))
+    cell = project.events["minute", NOW // MINUTE, "Order Completed", "web", "(none)", "(none)"]
+    assert (cell["count"], cell["revenue"], project.totals["unreadable_amount"]) == (1, revenue, int(unreadable))
+    assert count_project(track("Some Other Event", properties)).totals["unreadable_amount"] == 0
 
 
 def test_future_is_five_minutes_ahead_of_stream_time() -> None:
-    assert reason(raw(timestamp=iso(NOW + 300_000))) is None
-    assert reason(raw(timestamp=iso(NOW + 300_001))) == "time_in_future"
+    assert find_reason(make_raw(timestamp=format_iso(NOW + 300_000))) is None
+    assert find_reason(make_raw(timestamp=format_iso(NOW + 300_001))) == "time_in_future"
 
 
 def test_missing_identity_comes_before_long_ids_and_after_event() -> None:
-    assert reason(raw(anonymousId="", type="track", event="")) == "missing_event"
-    assert reason(track("Order Completed", {"order_id": "x" * 257}, anonymousId=None)) == "missing_identity"
-    assert reason(track("Order Completed", {"order_id": "x" * 257})) == "id_too_long"
-    assert reason(track("Song Played", {"order_id": "x" * 257})) is None
+    assert find_reason(make_raw(anonymousId="", type="track", event="")) == "missing_event"
+    assert find_reason(track("Order Completed", {"order_id": "x" * 257}, anonymousId=None)) == "missing_identity"
+    assert find_reason(track("Order Completed", {"order_id": "x" * 257})) == "id_too_long"
+    assert find_reason(track("Song Played", {"order_id": "x" * 257})) is None
 
 
 @pytest.mark.parametrize(
@@ -158,9 +170,11 @@ def test_times_are_read(text: Any, expected: int | None) -> None:
 
 
 def test_unreadable_time_becomes_the_records() -> None:
-    found = counted(raw(timestamp="yesterday"), raw(timestamp=None, originalTimestamp=iso(NOW), messageId="m-2"))
-    assert found.totals["unreadable_time"] == 1
-    assert found.events["minute", NOW // MINUTE, "$page", "web", "(none)", "(none)"]["count"] == 2
+    project = count_project(
+        make_raw(timestamp="yesterday"), make_raw(timestamp=None, originalTimestamp=format_iso(NOW), messageId="m-2")
+    )
+    assert project.totals["unreadable_time"] == 1
+    assert project.events["minute", NOW // MINUTE, "$page", "web", "(none)", "(none)"]["count"] == 2
 
 
 def test_dimensions_are_cleaned_and_cut() -> None:

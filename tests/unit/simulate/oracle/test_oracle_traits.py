@@ -8,13 +8,13 @@ from rtaplatform.simulate.oracle.origins.oracle_traits import (
     TraitNumbers,
     TraitTruth,
 )
-from tests.comparison_of_traits import wrong_persons
+from tests.comparison_of_traits import find_wrong_persons
 
 A, B, U = ("a", "a"), ("a", "b"), ("u", "u")
 DAY = ("day", 0)
 
 
-def event(*ids: OracleId, time: int = 1, partition: int = 0, **traits: str) -> OracleTraitEvent:
+def make_event(*ids: OracleId, time: int = 1, partition: int = 0, **traits: str) -> OracleTraitEvent:
     place = ("web", partition)
     return OracleTraitEvent(place, "$page", False, time, ids, traits, {"count": 1}, [DAY], [DAY])
 
@@ -23,9 +23,9 @@ def settle(*events: OracleTraitEvent) -> TraitNumbers:
     return TraitTruth(["plan"], list(events)).settle()
 
 
-def faults(truth: TraitNumbers, **held: int) -> list[str]:
-    found = {("demo", "d", 0, "user.plan", value.strip("_")): n for value, n in held.items()}
-    return list(wrong_persons(found, {}, "demo", truth, 0.0))
+def find_faults(truth: TraitNumbers, **counts: int) -> list[str]:
+    sketches = {("demo", "d", 0, "user.plan", value.strip("_")): n for value, n in counts.items()}
+    return list(find_wrong_persons(sketches, {}, "demo", truth, 0.0))
 
 
 def test_an_event_counts_under_the_canonical_id_of_then_or_of_later() -> None:
@@ -36,23 +36,23 @@ def test_an_event_counts_under_the_canonical_id_of_then_or_of_later() -> None:
 
 def test_a_person_with_two_ids_is_one_visitor_at_least() -> None:
     """Both ids are counted alone where a batch ends before the link; in one batch they are one."""
-    truth = settle(event(U, time=2), event(A), event(U, A), event(U))
+    truth = settle(make_event(U, time=2), make_event(A), make_event(U, A), make_event(U))
     assert truth.persons["day", 0, "plan", "(none)"] == (1, 2)
-    assert faults(truth, _=1) == faults(truth, _=2) == []
-    assert faults(truth, _=3) != []
-    assert faults(truth) != []
+    assert find_faults(truth, _=1) == find_faults(truth, _=2) == []
+    assert find_faults(truth, _=3) != []
+    assert find_faults(truth) != []
 
 
 def test_a_link_that_is_known_leaves_one_id() -> None:
-    truth = settle(event(U, A), event(U, time=2, plan="pro"), event(A, time=3))
+    truth = settle(make_event(U, A), make_event(U, time=2, plan="pro"), make_event(A, time=3))
     assert truth.persons["day", 0, "plan", "pro"] == (1, 1)
-    assert faults(truth, _=1, pro=2) != []
+    assert find_faults(truth, _=1, pro=2) != []
 
 
 def test_a_person_in_two_partitions_may_be_counted_under_each_of_their_ids() -> None:
     """Some events without the anonymous id are read before the link, and others after it."""
-    truth = settle(event(U, time=2), event(U, time=3), event(U, A, partition=1, plan="pro"))
+    truth = settle(make_event(U, time=2), make_event(U, time=3), make_event(U, A, partition=1, plan="pro"))
     assert truth.open_persons["day", 0, "plan"] == (1, 2)
-    assert faults(truth, _=2) == faults(truth, _=2, pro=1) == faults(truth, pro=1) == []
-    assert faults(truth, _=3) != []
-    assert faults(truth) == ["persons demo ('day', 0, 'plan'): 0 in all values together, and there are 1"]
+    assert find_faults(truth, _=2) == find_faults(truth, _=2, pro=1) == find_faults(truth, pro=1) == []
+    assert find_faults(truth, _=3) != []
+    assert find_faults(truth) == ["persons demo ('day', 0, 'plan'): 0 in all values together, and there are 1"]

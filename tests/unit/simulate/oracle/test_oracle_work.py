@@ -66,7 +66,7 @@ def visit_with_many_links(events: int) -> Iterable[OracleVisit]:
         yield make_visit(2 * number + 1, None, ("a", "a-1"))
 
 
-def count_of_people(visits: list[OracleVisit]) -> int:
+def measure_count_of_people(visits: list[OracleVisit]) -> int:
     return count_instructions(lambda: OraclePeople(visits).count_cells())
 
 
@@ -74,7 +74,7 @@ def count_of_people(visits: list[OracleVisit]) -> int:
 def test_work_on_one_person_grows_as_the_number_of_events(
     make_visits: Callable[[int], Iterable[OracleVisit]],
 ) -> None:
-    of_few, of_many = (count_of_people([*make_visits(events)]) for events in (EVENTS, EVENTS * TIMES))
+    of_few, of_many = (measure_count_of_people([*make_visits(events)]) for events in (EVENTS, EVENTS * TIMES))
     assert of_many <= MORE_THAN_LINEAR * TIMES * of_few
 
 

@@ -18,21 +18,21 @@ class Clock:
         return self.seconds
 
 
-def make_watch(clock: Clock, said: list[str], away_seconds_max: float = 60) -> CollectorWatch:
-    return CollectorWatch(said.append, away_seconds_max, clock=clock.read)
+def make_watch(clock: Clock, lines: list[str], away_seconds_max: float = 60) -> CollectorWatch:
+    return CollectorWatch(lines.append, away_seconds_max, clock=clock.read)
 
 
 @pytest.mark.parametrize("status", [NO_ANSWER, 502, 504])
 def test_a_collector_that_gives_no_answer_for_too_long_is_lost(status: int) -> None:
-    clock, said = Clock(), list[str]()
-    watch = make_watch(clock, said)
+    clock, lines = Clock(), list[str]()
+    watch = make_watch(clock, lines)
     for clock.seconds in (100, 130, 159):
         watch.notice(status)
     assert not watch.is_lost
     clock.seconds = 160
     watch.notice(status)
     assert watch.is_lost
-    assert said == ["The collector is away; waiting for up to 60 s."]
+    assert lines == ["The collector is away; waiting for up to 60 s."]
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 503])
@@ -45,19 +45,19 @@ def test_any_answer_of_the_collector_ends_its_absence(status: int) -> None:
 
 
 def test_a_run_without_such_a_limit_waits_for_good() -> None:
-    clock, said = Clock(), list[str]()
-    watch = make_watch(clock, said, inf)
+    clock, lines = Clock(), list[str]()
+    watch = make_watch(clock, lines, inf)
     for clock.seconds in (0, 1e9):
         watch.notice(NO_ANSWER)
-    assert (watch.is_lost, said) == (False, ["The collector is away; waiting."])
+    assert (watch.is_lost, lines) == (False, ["The collector is away; waiting."])
 
 
 def test_each_change_is_said_once() -> None:
-    said = list[str]()
-    watch = make_watch(Clock(), said)
+    lines = list[str]()
+    watch = make_watch(Clock(), lines)
     for status in (200, 429, 429, 200, 200, 503, NO_ANSWER, 200):
         watch.notice(status)
-    assert said == [
+    assert lines == [
         "The collector limits the rate; waiting as long as it says.",
         "The collector takes events again.",
         "The collector takes no events now; waiting for it.",

@@ -95,8 +95,8 @@ def request_of_page() -> SdkRequest:
     return make_requests([next(event for event in draw_sdk_events(PLAN) if event.source == "web")], "key")[0]
 
 
-def make_run(stopped: threading.Event, said: list[str]) -> SimulationRun:
-    return SimulationRun(PLAN, said.append, stopped.is_set)
+def make_run(stopped: threading.Event, lines: list[str]) -> SimulationRun:
+    return SimulationRun(PLAN, lines.append, stopped.is_set)
 
 
 def test_pauses_are_those_of_the_answers(collector: ScriptedCollector, request_of_page: SdkRequest) -> None:
@@ -135,14 +135,14 @@ def test_answers_that_sending_again_does_not_mend(
 
 def test_every_event_arrives_and_is_in_the_truth(collector: ScriptedCollector, tmp_path: Path) -> None:
     collector.script = [(503, ""), (LOST, ""), (429, "1")]
-    said = list[str]()
-    run = make_run(threading.Event(), said)
+    lines = list[str]()
+    run = make_run(threading.Event(), lines)
     summary = simulate_over_http(run, CollectorAddress(collector.url, "key"), tmp_path / "truth.json")
     assert (summary["sent"], summary["unsent"], summary["refused"]) == (300, 0, {})
     assert len(collector.taken) == 300
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert (truth["projects"]["demo"]["totals"]["applied"], truth["run"]["sent"]) == (300, 300)
-    assert said[-1] == "The collector takes events again."
+    assert lines[-1] == "The collector takes events again."
 
 
 def test_a_good_event_that_is_refused_ends_the_run(collector: ScriptedCollector) -> None:

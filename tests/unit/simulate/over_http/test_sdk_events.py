@@ -41,14 +41,14 @@ class Log:
 @pytest.fixture(scope="module")
 def requests() -> list[SdkRequest]:
     """All events, as if they happened within one and a half minutes, so that SDKs hold some."""
-    outbox, made = SdkOutbox(KEY), list[SdkRequest]()
+    outbox, sdk_requests = SdkOutbox(KEY), list[SdkRequest]()
     for number, event in enumerate(draw_sdk_events(PLAN)):
-        made += outbox.add(event, number * 20)
-        made += outbox.take_due(number * 20)
-    return made + outbox.take_all()
+        sdk_requests += outbox.add(event, number * 20)
+        sdk_requests += outbox.take_due(number * 20)
+    return sdk_requests + outbox.take_all()
 
 
-def true_numbers(records: Iterable[SimulatedRecord]) -> dict[str, Any]:
+def recount_truth(records: Iterable[SimulatedRecord]) -> dict[str, Any]:
     log = SentLog(dict.fromkeys(TOPICS, 4))
     at_once = (log.assign_offset(record._replace(timestamp=NOW_MS)) for record in records)
     return recount(at_once, projects={"demo": {"zone": "Europe/Berlin", "currency": "EUR"}}).as_dict()
@@ -64,12 +64,12 @@ async def test_the_collector_makes_of_all_requests_the_records_of_the_truth(requ
         reply = await site.ask_raw("POST", path, query.encode(), key=None, body=body, headers=headers)
         check_answer(request, CollectorAnswer(reply.status, body=reply.body))
     events = [event for request in requests for event in request.events if not event.refusal]
-    collected = [SimulatedRecord(one.topic, one.key, one.value, one.timestamp_ms) for one in log.records]
-    assert [(one.topic, one.key) for one in collected] == [
+    collected = [SimulatedRecord(record.topic, record.key, record.value, record.timestamp_ms) for record in log.records]
+    assert [(record.topic, record.key) for record in collected] == [
         (event.collected.topic, event.collected.key) for event in events
     ]
-    expected = true_numbers(event.collected for event in events)
-    assert true_numbers(collected) == expected
+    expected = recount_truth(event.collected for event in events)
+    assert recount_truth(collected) == expected
     assert all(expected["projects"]["demo"][name] for name in ("bot_events", "sessions", "buyers"))
 
 
@@ -88,7 +88,7 @@ def test_every_refusal_occurs_beside_good_events(requests: list[SdkRequest]) -> 
 
 
 def test_a_repeated_body_differs_in_its_time_of_sending_alone(requests: list[SdkRequest]) -> None:
-    request = next(one for one in requests if one.path == "/v1/t")
+    request = next(request for request in requests if request.path == "/v1/t")
     first, again = (msgspec.json.decode(request.make_body(now)) for now in (NOW_MS, NOW_MS + 90_000))
     assert first.pop("sentAt") != again.pop("sentAt")
     assert first == again

@@ -19,7 +19,7 @@ from rtaplatform.stream.port import Partition
 TOPIC = "rta.events.web"
 
 
-def done(result: Any) -> Future[Any]:
+def make_future(result: Any) -> Future[Any]:
     future: Future[Any] = Future()
     (future.set_exception if isinstance(result, Exception) else future.set_result)(result)
     return future
@@ -31,11 +31,11 @@ class Cluster:
     def __init__(self, end: int = 7, trouble: Exception | None = None) -> None:
         self.end, self.trouble = end, trouble
 
-    def describe_topics(self, _asked: Any, **_options: Any) -> dict[str, Future[Any]]:
-        return {TOPIC: done(self.trouble or SimpleNamespace(topic_id="id", partitions=[0]))}
+    def describe_topics(self, _names: Any, **_options: Any) -> dict[str, Future[Any]]:
+        return {TOPIC: make_future(self.trouble or SimpleNamespace(topic_id="id", partitions=[0]))}
 
-    def list_offsets(self, asked: Any, **_options: Any) -> dict[Any, Future[Any]]:
-        return {one: done(SimpleNamespace(offset=self.end)) for one in asked}
+    def list_offsets(self, partitions: Any, **_options: Any) -> dict[Any, Future[Any]]:
+        return {partition: make_future(SimpleNamespace(offset=self.end)) for partition in partitions}
 
 
 class Asked(Broker):
@@ -75,37 +75,37 @@ class Making(Cluster):
 
     def __init__(self, slow: int = 0, refusal: KafkaError | None = None) -> None:
         super().__init__(end=0)
-        self.slow, self.refusal, self.made, self.configs = slow, refusal, list[str](), list[Any]()
+        self.slow, self.refusal, self.created_topics, self.configs = slow, refusal, list[str](), list[Any]()
 
-    def describe_topics(self, _asked: Any, **_options: Any) -> dict[str, Future[Any]]:
-        is_told = bool(self.made) and self.slow <= 0
-        self.slow -= bool(self.made)
+    def describe_topics(self, _names: Any, **_options: Any) -> dict[str, Future[Any]]:
+        is_told = bool(self.created_topics) and self.slow <= 0
+        self.slow -= bool(self.created_topics)
         unknown = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-        told = SimpleNamespace(topic_id="id", partitions=[0])
-        return {name: done(told if is_told else unknown) for name in TOPICS}
+        description = SimpleNamespace(topic_id="id", partitions=[0])
+        return {name: make_future(description if is_told else unknown) for name in TOPICS}
 
-    def create_topics(self, wanted: Any, *, validate_only: bool) -> dict[str, Future[Any]]:
+    def create_topics(self, topics: Any, *, validate_only: bool) -> dict[str, Future[Any]]:
         if self.refusal is not None:
-            return {topic.topic: done(KafkaException(self.refusal)) for topic in wanted}
+            return {topic.topic: make_future(KafkaException(self.refusal)) for topic in topics}
         if not validate_only:
-            self.made = [topic.topic for topic in wanted]
-        return {topic.topic: done(None) for topic in wanted}
+            self.created_topics = [topic.topic for topic in topics]
+        return {topic.topic: make_future(None) for topic in topics}
 
 
 def test_new_topics_are_visible_to_every_later_request() -> None:
     cluster = Making(slow=2)
     broker = Asked(cluster)
-    assert broker.create_topics(TopicSettings(partitions=1)) == list(TOPICS) == cluster.made
+    assert broker.create_topics(TopicSettings(partitions=1)) == list(TOPICS) == cluster.created_topics
     assert broker.describe_topics(TOPICS).keys() == set(TOPICS)
 
 
 def test_a_kafka_before_3_6_is_refused_and_no_topic_is_made() -> None:
-    said = f"Unknown topic config name: {TIMES_AHEAD}"
-    cluster = Making(refusal=KafkaError(KafkaError.INVALID_CONFIG, said))
+    refusal_text = f"Unknown topic config name: {TIMES_AHEAD}"
+    cluster = Making(refusal=KafkaError(KafkaError.INVALID_CONFIG, refusal_text))
     with pytest.raises(SetupError, match=r"older than 3\.6") as refused:
         Asked(cluster).create_topics(TopicSettings(partitions=1))
     assert refused.value.remedy == "Use Kafka 3.6 or newer. Nothing was made."
-    assert cluster.made == []
+    assert cluster.created_topics == []
 
 
 def test_a_setting_that_kafka_refuses_is_reported_in_its_words() -> None:

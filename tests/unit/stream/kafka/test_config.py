@@ -71,17 +71,17 @@ def test_librdkafka_knows_every_name(protocol: str) -> None:
     Consumer(make_consumer_config(PLAIN, "workers") | Membership(protocol).make_config()).close()
 
 
-def statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> str:
+def write_statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> str:
     group = {"state": state, "stateage": age_ms, "join_state": joining, "rebalance_cnt": rebalances}
     return json.dumps({"cgrp": group})
 
 
 def test_brokers_that_let_a_member_wait_do_not_know_the_protocol() -> None:
     membership = Membership("consumer")
-    for said in (statistics("query-coord", 90_000, "init"), statistics("up", 500, "init"), "{}"):
-        membership.read_statistics(said)
+    for text in (write_statistics("query-coord", 90_000, "init"), write_statistics("up", 500, "init"), "{}"):
+        membership.read_statistics(text)
         assert not membership.is_refused
-    membership.read_statistics(statistics("up", JOIN_MS_MAX, "init"))
+    membership.read_statistics(write_statistics("up", JOIN_MS_MAX, "init"))
     assert membership.is_refused
     membership.fall_back("workers")
     assert (membership.protocol, membership.is_refused) == ("classic", False)
@@ -89,8 +89,8 @@ def test_brokers_that_let_a_member_wait_do_not_know_the_protocol() -> None:
 
 def test_a_member_that_has_joined_never_falls_back() -> None:
     membership = Membership("consumer")
-    membership.read_statistics(statistics("up", 900, "steady", 1))
-    membership.read_statistics(statistics("up", 90_000, "init"))
+    membership.read_statistics(write_statistics("up", 900, "steady", 1))
+    membership.read_statistics(write_statistics("up", 90_000, "init"))
     assert not membership.is_refused
 
 
