@@ -28,7 +28,7 @@ P99_S_MAX = 1.0
 SEEN_S_MAX = 60.0
 # The frame after the change: its callbacks run before it is painted, a message that they post runs after.
 WATCH = """() => {
-  window.handle = {};
+  window.painted = {};
   const note = () => requestAnimationFrame(() => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
