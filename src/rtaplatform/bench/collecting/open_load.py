@@ -14,6 +14,7 @@ import re
 import time
 from collections import Counter, deque
 from contextlib import suppress
+from typing import cast
 
 from msgspec import Struct, field
 
@@ -177,8 +178,7 @@ class _LoadConnection(asyncio.Protocol):
         self._sender, self._bytes, self.due = sender, b"", deque[float]()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports are of none of asyncio's classes
         self._sender.idle.append(self)
         self._sender.news.set()
 
