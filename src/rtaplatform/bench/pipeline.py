@@ -29,12 +29,16 @@ from rtaplatform.stream.kafka.broker import Broker
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 DRAINED_SECONDS_MAX = 600.0
 EVENTS_PER_SECOND = 2_000.0  # in the events' own time
+LATE = 0.03  # the share of events that arrive late
 
 
-def measure(report: BenchReport, *, events_total: int, workers: int, users: int, products: int, seed: int) -> None:
+def measure(
+    report: BenchReport, *, events_total: int, workers: int, users: int, products: int, late: float, seed: int
+) -> None:
+    """Measure and report. `late` is the share of events that arrive late: 0 to 1."""
     with running_servers() as servers:
         report.say(f"filling the log with {events_total:,} events")
-        fill(servers.kafka, events_total, users=users, products=products, seed=seed)
+        fill(servers.kafka, events_total, users=users, products=products, seed=seed, late=late)
         children = [servers.spawn("worker") for _ in range(workers)]
         try:
             _drain(report, servers, children)
@@ -45,11 +49,18 @@ def measure(report: BenchReport, *, events_total: int, workers: int, users: int,
 
 
 def fill(
-    kafka: KafkaSettings, total: int, *, users: int, products: int, seed: int, rate: float = EVENTS_PER_SECOND
+    kafka: KafkaSettings,
+    total: int,
+    *,
+    users: int,
+    products: int,
+    seed: int,
+    rate: float = EVENTS_PER_SECOND,
+    late: float = LATE,
 ) -> None:
     """Write the first `total` records of the seed, including repeats, late and broken ones. They end close to now."""
-    span_ms = int(total / rate * 1000)
-    plan = SimulationPlan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
+    start_ms = time.time_ns() // 1_000_000 - int(total / rate * 1000)
+    plan = SimulationPlan(start_ms, rate=rate, users=users, products=products, seed=seed, late=late)
     sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
     for number, record in enumerate(islice(draw_events(plan), total)):
         sender.send(record)

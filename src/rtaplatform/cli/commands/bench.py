@@ -18,6 +18,7 @@ def measure_pipeline(
     workers: Annotated[int, typer.Option(min=1, help="Workers that share it.")] = 2,
     users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
     products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
+    late: Annotated[float, typer.Option(min=0, max=1, help="Share of events that arrive late.")] = 0.03,
     seed: SeedOption = 1,
     as_json: JsonLinesOption = False,
 ) -> None:
@@ -27,13 +28,13 @@ def measure_pipeline(
 
         rta bench pipeline
 
-        rta bench pipeline --events 100000 --workers 1
+        rta bench pipeline --events 100000 --workers 1 --late 0.2
     """
     from rtaplatform.bench.pipeline import measure
     from rtaplatform.bench.report import BenchReport
 
-    report = BenchReport("pipeline", as_json=as_json, seed=seed, events=events, workers=workers)
-    measure(report, events_total=events, workers=workers, users=users, products=products, seed=seed)
+    report = BenchReport("pipeline", as_json=as_json, seed=seed, events=events, workers=workers, late=late)
+    measure(report, events_total=events, workers=workers, users=users, products=products, late=late, seed=seed)
 
 
 @app.command("collect")
