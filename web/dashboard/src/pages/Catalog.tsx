@@ -8,14 +8,16 @@ import { Icon } from "../parts/Icon";
 import { Link } from "../parts/links";
 import { Select } from "../parts/Select";
 import { save } from "../show/files";
+import { valueName } from "../show/names";
 import { can, pageView, setMore, tell, view } from "../state/app";
 import { EntityDrawer } from "./catalog/EntityDrawer";
 import { EntityTable } from "./catalog/EntityTable";
 import { ImportDialog } from "./catalog/ImportDialog";
-import { type Entity, KINDS, type Kind } from "./catalog/kinds";
+import { type Entity, KINDS, type Kind, STATUSES } from "./catalog/kinds";
 
 const TYPING_MS = 150;
 const PAGE = 50;
+const STATUS_OPTIONS = [{ value: "", name: "Any status" }, ...STATUSES.map((status) => ({ value: status, name: valueName("status", status) }))];
 
 export default function Catalog() {
   const kind = view.value.sub === "users" ? KINDS.users : KINDS.products;
@@ -73,7 +75,7 @@ function List({ kind }: { kind: Kind }) {
         <SearchField kind={kind} />
         <Select label="Sorted by" isLabelHidden value={view.value.more.sort ?? ""} options={kind.sorts} choose={(sort) => setMore({ sort })} />
         {kind.plural === "products" && (
-          <Select label="Status" isLabelHidden value={view.value.more.status ?? ""} options={[{ value: "", name: "Any status" }, { value: "active", name: "Active" }, { value: "archived", name: "Archived" }]} choose={(status) => setMore({ status })} />
+          <Select label="Status" isLabelHidden value={view.value.more.status ?? ""} options={STATUS_OPTIONS} choose={(status) => setMore({ status })} />
         )}
         <div class="row copies">
           {can("catalog:write") && (

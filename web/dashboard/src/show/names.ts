@@ -88,7 +88,7 @@ export function valueName(dimension: string, value: string): string {
   if (dimension === "country" && /^[A-Z]{2}$/.test(value)) return named(REGIONS, value);
   if (dimension === "language" && /^[a-z]{2,3}(-[A-Za-z]{2,4})?$/.test(value)) return named(LANGUAGES, value);
   if (dimension === "event") return EVENTS[value] ?? value;
-  if (["source", "device", "channel"].includes(dimension)) return VALUES[value] ?? words(value);
+  if (["source", "device", "channel", "status"].includes(dimension)) return VALUES[value] ?? words(value);
   return value;
 }
 

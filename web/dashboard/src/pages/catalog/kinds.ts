@@ -25,6 +25,9 @@ export interface Kind {
   sorts: { value: string; name: string }[];
 }
 
+/** What a product may be; the first is that of a new one. */
+export const STATUSES = ["active", "draft", "archived"];
+
 const SORTS = [
   { value: "", name: "Newest first" },
   { value: "created_at", name: "Oldest first" },
@@ -48,7 +51,7 @@ export const KINDS: Record<"products" | "users", Kind> = {
       { name: "price", label: "Price", type: "number" },
       { name: "currency", label: "Currency", type: "text", hint: "Three letters, as EUR" },
       { name: "image_url", label: "Picture", type: "text", hint: "An address; the dashboard does not load it" },
-      { name: "status", label: "Status", type: "choice", choices: ["active", "archived"] },
+      { name: "status", label: "Status", type: "choice", choices: STATUSES },
       { name: "attributes", label: "Attributes", type: "json" },
     ],
   },

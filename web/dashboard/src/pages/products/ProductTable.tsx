@@ -96,7 +96,7 @@ export function ProductCell({ id }: { id: string }) {
         </Link>
         <span class="quiet">
           {product === null ? <NewProductLink id={id} /> : <span dir="auto">{product?.category ?? ""}</span>}
-          {product?.status === "archived" && " · archived"}
+          {product && product.status !== "active" && ` · ${product.status}`}
         </span>
       </span>
     </span>
