@@ -40,19 +40,22 @@ export const fileName = (...parts: (string | undefined)[]): string =>
     .join("_")
     .replace(/[^\w.-]+/g, "-");
 
+const HEADER = '-H "Authorization: Bearer $RTA_KEY"';
+
+/** The queries as one request of the API, which answers them as of one moment. */
+export const curlOfAll = (queries: Query[], url = location.origin): string =>
+  `curl ${url}/v1/query ${HEADER} -d '${JSON.stringify({ queries }).replace(/'/g, "'\\''")}'`;
+
 /** The query as a request of the API: its parameters, or its body where a value has a comma. */
-export function curlOf(query: Query): string {
-  const header = '-H "Authorization: Bearer $RTA_KEY"';
+export function curlOf(query: Query, url = location.origin): string {
   const values = Object.values(query.filters ?? {}).flat();
-  if (values.some((value) => value.includes(","))) {
-    return `curl ${location.origin}/v1/query ${header} -d '${JSON.stringify({ queries: [query] }).replace(/'/g, "'\\''")}'`;
-  }
+  if (values.some((value) => value.includes(","))) return curlOfAll([query], url);
   const { metric, filters = {}, breakdown, ...simple } = query;
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(simple)) if (value !== undefined) parameters.append(name, String(value));
   if (breakdown?.length) parameters.append("breakdown", breakdown.join(","));
   for (const [name, list] of Object.entries(filters)) parameters.append(name, list.join(","));
-  return `curl "${location.origin}/v1/metrics/${metric}?${String(parameters).replace(/%2C/g, ",").replace(/%2F/g, "/")}" ${header}`;
+  return `curl "${url}/v1/metrics/${metric}?${String(parameters).replace(/%2C/g, ",").replace(/%2F/g, "/")}" ${HEADER}`;
 }
 
 /** The query as lines of Python: `rtaplatform.client` asks it, and prints its rows. */

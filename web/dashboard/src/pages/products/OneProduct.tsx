@@ -10,7 +10,7 @@ import { Funnel } from "../../parts/Funnel";
 import { canEdit, Link, NewProductLink } from "../../parts/links";
 import { MetricChart } from "../../parts/MetricChart";
 import { Value } from "../../parts/Value";
-import { copy } from "../../show/files";
+import { copy, curlOfAll } from "../../show/files";
 import { exact } from "../../show/numbers";
 import { dimensionName } from "../../show/names";
 import { go, interval, pageView, setMore, view } from "../../state/app";
@@ -53,7 +53,7 @@ export function OneProduct({ id }: { id: string }) {
         </div>
         <div class="row copies">
           {product && canEdit() && <EditLink id={id} />}
-          <button type="button" class="button small" onClick={() => void copy(curlFor(id), "The curl line is")}>Copy as curl</button>
+          {queries.length > 0 && <button type="button" class="button small" onClick={() => void copy(curlOfAll(queries), "The curl line is")}>Copy as curl</button>}
           <Link class="button small" to={pageView("products")}>All products</Link>
         </div>
       </header>
@@ -88,8 +88,6 @@ function EditLink({ id }: { id: string }) {
   const target = pageView("catalog", "products");
   return <Link class="button small" to={{ ...target, more: { ...target.more, id } }}>Edit</Link>;
 }
-
-const curlFor = (id: string): string => `curl "${location.origin}/v1/products/${encodeURIComponent(id)}/metrics?from=-24h" -H "Authorization: Bearer $RTA_KEY"`;
 
 function ProductList({ dimension, filters }: { dimension: string; filters: Record<string, string[]> }) {
   const query: Query = queryOf("product_views", { filters, breakdown: [dimension], limit: 8 });
