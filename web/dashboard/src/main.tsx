@@ -7,7 +7,7 @@ import { Overview } from "./pages/Overview";
 import { SignIn } from "./pages/SignIn";
 import { ProblemNote } from "./parts/Card";
 import { Shell } from "./parts/Shell";
-import { isWall, loadSession, minute, project, readAddress, session, signIn, view } from "./state/app";
+import { loadSession, minute, project, readAddress, session, signIn, view } from "./state/app";
 import { startKeys } from "./state/keys";
 import { startTheme } from "./state/theme";
 import { PAGES, type PageName } from "./state/url";
@@ -95,4 +95,3 @@ startSession().catch((error) => {
   if (problem.status === 401 || problem.status === 403) session.value = "out";
   else failure.value = error;
 });
-if (isWall.value) void navigator.wakeLock?.request("screen").catch(() => null);

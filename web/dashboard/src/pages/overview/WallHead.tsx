@@ -1,8 +1,9 @@
-// The head of a wall: project, clock in its zone, the dot. It reloads by itself for a new build, and at night if it grew.
+// The head of a wall: project, clock in its zone, the dot. It keeps the screen awake, and reloads for a new build, or at night if it grew.
 import { useEffect, useRef } from "preact/hooks";
 import { build } from "../../live/board";
 import { LiveDot, useNow } from "../../parts/LiveDot";
 import { timeOfDay } from "../../show/times";
+import { keepAwake } from "../../state/awake";
 import { periodName } from "../../state/period";
 import { project, view, zone } from "../../state/app";
 
@@ -12,6 +13,7 @@ const NIGHT_HOUR = "04";
 export function WallHead({ about }: { about: string }) {
   const now = useNow(1_000);
   const first = useRef("");
+  useEffect(() => keepAwake(), []);
   useEffect(() => {
     if (first.current && build.value !== first.current) location.reload();
     first.current = build.value;
