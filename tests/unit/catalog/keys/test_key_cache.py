@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.catalog.keys.key_cache import UNKNOWN_ENTRIES_MAX, KeyCache
+from rtaplatform.catalog.keys.key_cache import OVERDUE_SECONDS, UNKNOWN_ENTRIES_MAX, KeyCache
 from rtaplatform.catalog.keys.key_format import compute_checksum, hash_key, is_mistyped, make_key, mask_key
 from rtaplatform.catalog.keys.key_roster import GUESSES_AT_ONCE_MAX, GUESSES_AT_ONCE_OF_ADDRESS_MAX, read_listed
 from rtaplatform.catalog.keys.key_rows import KeyAccess
@@ -76,6 +76,24 @@ async def test_entries_are_bounded_and_unknown_keys_go_first() -> None:
     reads = shelf.reads
     assert await ring.find("known") == ACCESS
     assert shelf.reads == reads
+
+
+@pytest.mark.parametrize("pause_s", [1, 7, 29, 50, 60, 61])
+async def test_without_notifications_requests_pass_for_less_than_a_minute_after_a_key_is_revoked(pause_s: int) -> None:
+    shelf, clock = Shelf(), Clock()
+    ring = make_ring(shelf, clock)
+    shelf.listed.append("revoked")
+    assert await ring.find("revoked") == ACCESS
+    shelf.listed.remove("revoked")  # just after it was read, which is the worst moment
+    while await ring.find("revoked") is not None:
+        assert clock.now < 60
+        clock.now += pause_s
+        await asyncio.sleep(0)  # a renewal in the background begins
+        await asyncio.sleep(0)
+
+
+def test_the_times_of_a_key_that_is_kept_add_up_to_less_than_a_minute() -> None:
+    assert SETTINGS.key_cache_seconds + OVERDUE_SECONDS <= 60
 
 
 async def test_unknown_key_is_asked_for_again_after_a_few_seconds() -> None:
