@@ -23,14 +23,25 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import Totals, check_the_law, compute_expected, find_differences, read_memory_totals
+from tests.comparison import (
+    EXCEPTIONS,
+    Totals,
+    check_the_law,
+    compute_expected,
+    find_differences,
+    read_memory_totals,
+)
 from tests.simulation.faults import Crash, start_call
 from tests.simulation.home import RULES
 from tests.simulation.persons import Values, Witness, find_differing, read_values
 from tests.simulation.world import PROJECTS, START_MS, TOPICS, draw_traffic
 
-RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
+RECORDS, SHARDS, TURNS_MAX = 61, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
+REFUND = (
+    b'{"projectId":"other","type":"track","event":"Order Refunded","messageId":"refund","userId":"refunded",'
+    b'"properties":{"order_id":"refunded","products":[{"product_id":"p-1","price":2,"quantity":3}]}}'
+)
 ERRORS: dict[str, Callable[[], BaseException]] = {"unavailable": lambda: Unavailable("redis", "lost"), "crash": Crash}
 
 
@@ -100,10 +111,11 @@ class Scenario:
             starts = {PartitionId(topic_id, 0): 0 for topic_id in self.broker.ids.values()}
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
         self.store.set_projects(PROJECTS, "v1")
-        for sent in islice(draw_traffic(7, Random(7), 300.0), RECORDS - 1):
+        for sent in islice(draw_traffic(7, Random(7), 300.0), RECORDS - 2):
             partition = Partition(sent.topic, find_bucket(sent.key, TOPICS[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
         self.broker.append(Partition("rta.events.web", 0), START_MS, b"k", LATE)
+        self.broker.append(Partition("rta.events.server", 0), START_MS, b"k", REFUND)
 
     def make_worker(self) -> Worker:
         log = MemoryLog(self.broker, batch_max=5, portion_max=2)
@@ -135,6 +147,8 @@ class Scenario:
             f"origin {origin} without a dead letter"
             for origin in sorted(totals_in_store.dead - set(self.broker.dead_letters))
         ]
+        # Where there is such a note, active days and sessions would not be compared at all.
+        wrong += [name for name in totals_in_store.counts if name.partition("|")[2] in EXCEPTIONS]
         consumed = sum(n for name, n in totals_in_store.counts.items() if name.endswith("|consumed"))
         return wrong + ([] if consumed == RECORDS else [f"consumed {consumed} of {RECORDS} records"])
 
@@ -155,9 +169,15 @@ def make_harmless_plan() -> Plan:
 
 
 def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
-    totals = make_expected()[0].counts
-    for outcome in ("applied", "duplicate", "late", "dead"):
-        assert sum(n for name, n in totals.items() if name.endswith(f"|{outcome}")) > 0, outcome
+    totals = make_expected()[0]
+    for outcome in ("applied", "duplicate", "late", "dead", "repeated_order"):
+        assert sum(n for name, n in totals.counts.items() if name.endswith(f"|{outcome}")) > 0, outcome
+    for rollup, measure in (
+        ("activity", "orders"), ("activity", "revenue"), ("activity", "refunds"), ("products", "refunded_units"),
+        ("origins", "orders"), ("sessions", "sessions"), ("sessions", "with_order"), ("actives", "dau"),
+    ):  # fmt: skip
+        numbers = [cell.get(measure, 0) for (_, name, _, _), cell in totals.cells.items() if name == rollup]
+        assert sum(numbers) > 0, (rollup, measure)
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
