@@ -128,6 +128,19 @@ def test_a_refund_is_what_was_stated_else_its_lines(name: str) -> None:
     assert (commerce.order_id, commerce.shared_field, commerce.person_products) == (b"", "refund_events", ())
 
 
+def test_a_refund_that_is_larger_than_its_order_counts_in_full() -> None:
+    """With postage, or by mistake: what was paid back was paid back, and net revenue is below nothing."""
+    bought = {"product_id": "p", "price": "19.99", "quantity": 2}
+    order = read(ORDER, {"order_id": "o", **make_lines(bought)})
+    stated = read("Order Refunded", {"order_id": "o", "total": "44.97", **make_lines(bought)})
+    assert (order.revenue, stated.refunds, order.revenue - stated.refunds) == (399_800, 449_700, -49_900)
+    assert stated.products == {"p": {"refunds": 399_800, "refunded_units": 20_000}}
+    of_lines = read("Order Refunded", {"order_id": "o", **make_lines({**bought, "quantity": 3})})
+    assert (of_lines.refunds, of_lines.revenue, of_lines.units, of_lines.orders) == (599_700, 0, 0, 0)
+    assert of_lines.products == {"p": {"refunds": 599_700, "refunded_units": 30_000}}
+    assert (stated.has_unreadable, of_lines.has_unreadable) == (False, False)
+
+
 def test_a_refund_in_another_currency_gives_units_and_no_money() -> None:
     commerce = read("Order Refunded", {**make_lines({"product_id": "p", "price": 2}), "currency": "USD", "total": 2})
     assert (commerce.refunds, commerce.other_currencies) == (0, 1)
