@@ -83,6 +83,7 @@ def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebui
     assert (code, history["buckets"]) == (0, []), history
     numbers = metrics(history)
     assert all(numbers[name] for name in ("events", "orders", "revenue", "refunds", "duplicates", "repeated_orders"))
+    assert all(numbers[name] for name in ("sessions", "active_users, all days", "sessions by origin")), "of people"
 
     visitors = stack.spawn("simulate", "--rate", "100", "--duration", "20s", *SHARES)
     for _ in range(2):
