@@ -158,6 +158,9 @@ def write_metrics_page() -> str:
         "Metrics with intervals from a day on count local days of the project's zone; [api.md](api.md#people) says "
         "what their totals are.",
         _write_table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
+        "By product, `visitors` are the persons who viewed it, added it to a cart or ordered it; a checkout alone "
+        "makes no visitor. By page, they are those who saw it "
+        "([rules.md](rules.md#5-what-is-counted-of-an-applied-event), Person).",
         "## Rollups",
         f"These rollups are kept per minute, hour and day; {without_minutes} per hour and day; `actives` and "
         "`retention` per day only. A query is answered from the "
