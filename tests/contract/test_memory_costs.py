@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rtaplatform.bench.memory.memory_items import MemoryItem, list_items
-from rtaplatform.store.port import Applied
+from rtaplatform.bench.memory.memory_items import COMBINATIONS, MemoryItem, list_items
+from rtaplatform.core.rollups import ORIGINS, SESSION_LENGTHS, SESSION_PAGES, Rollup, make_field
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import Applied, CellsKey, Delta
 from tests.contract.shard import Shard
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/memory.md").read_text()
@@ -20,7 +24,13 @@ EXAMPLE = {name: int(size) for name, size in re.findall(r"^\| ([a-z, ]+) \| ([\d
 ITEMS = {(item.name, item.in_one): item for item in list_items("demo", persons=20_000)}
 ROUNDED_UP_BY = 1.5  # at most: a stated number is no less than the measured one, and not much more
 PERSON_BYTES_MAX = 450
-NAMES = ("activity", "events", "products", "sales", "pages", "acquisition")
+NAMES = ("activity", "events", "products", "sales", "pages", "acquisition", "sessions")
+# Rollups whose fields take no more than those of another: which one, and the values of a combination's number.
+ALIKE: dict[str, tuple[Rollup, str, Callable[[int], tuple[str, ...]]]] = {
+    "lengths of sessions": (SESSION_LENGTHS, "sessions", lambda n: (str(n % 150), "web", f"C{n // 150}", "phone")),
+    "origins": (ORIGINS, "acquisition", COMBINATIONS["acquisition"]),
+    "first and last pages": (SESSION_PAGES, "pages", COMBINATIONS["pages"]),
+}
 
 
 def measure(shard: Shard, item: MemoryItem) -> float:
@@ -43,6 +53,17 @@ def read_sizes(shard: Shard) -> int:
 def test_the_page_says_what_a_thing_takes(shard: Shard, thing: tuple[str, int]) -> None:
     measured: float = measure(shard, ITEMS[thing])
     assert measured <= STATED[thing] <= measured * ROUNDED_UP_BY, measured
+
+
+@pytest.mark.parametrize("thing", ALIKE)
+def test_a_field_of_sessions_takes_no_more_than_the_one_it_is_computed_by(shard: Shard, thing: str) -> None:
+    rollup, like, find_values = ALIKE[thing]
+    measures, hour = rollup.measures, time.time_ns() // 3_600_000_000_000 * 60  # in minutes
+    names = [make_field(measures[n % len(measures)], *find_values(n // len(measures))) for n in range(1_000)]
+    fields = {name: 2_400_000 if "duration" in name else 599_900 if "revenue" in name else 20 for name in names}
+    keys = [CellsKey("demo", rollup.name, BucketKind.HOUR, hour - 60 * n) for n in range(10)]
+    item = MemoryItem(thing, 1_000, 10_000, lambda: [Delta([], cells={key: fields}) for key in keys])
+    assert 0 < measure(shard, item) <= STATED[f"field of {like}", 1_000]
 
 
 def test_a_person_with_a_link_and_online_takes_at_most_450_bytes() -> None:
@@ -80,6 +101,14 @@ def test_the_example_is_what_the_formulas_give() -> None:
         "acquisition, technology, regions": (300 * hours + 700 * days) * size["acquisition"],
         "persons by page": 8 * 24 * 1_000 * estimate_sketch(15) + days * 1_500 * estimate_sketch(100),
         "persons by visit": 8 * 24 * 70 * estimate_sketch(5_000 / 8) + days * 70 * estimate_sketch(50_000 / 8),
+        "sessions": (100 * minutes + 400 * hours + 600 * days) * size["sessions"],
+        "lengths of sessions": (1_500 * hours + 4_000 * days) * size["sessions"],
+        "origins": (400 * hours + 900 * days) * size["acquisition"],
+        "first and last pages": (800 * hours + 1_800 * days) * size["pages"],
+        "buyers": hours * (estimate_sketch(200) + estimate_by_place(200))
+        + days * (estimate_sketch(4_500) + estimate_by_place(4_500))
+        + 8 * 24 * 300 * estimate_sketch(1)
+        + days * 1_000 * estimate_sketch(8),
     }
     sizes["together"] = sum(sizes.values())
     assert {name: round(size / 10**6) for name, size in sizes.items()} == EXAMPLE
