@@ -14,7 +14,7 @@ from tests import plain_http
 from tests.browser.flaky_proxy import FlakyProxy
 from tests.browser.live_platform import SOURCE, LiveProject, wait_for
 
-EVENTS = 1_500
+EVENTS = 3_000  # so many have both kinds of bots at each hour of the day
 AMOUNT = 10_000  # the truth's amounts are in 1/10,000
 SHARES = ("--duplicates", "0.05", "--malformed", "0.03", "--double-reports", "0", "--users", "200")
 # The rows of the truth that have a dimension, and the metric that counts them.

@@ -64,13 +64,13 @@ class CallText:
             f"POST /v1/track HTTP/1.1\r\nHost: {load.host}:{load.port}\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {load.key}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        person, after_person = (head + body).split(_PERSON)
+        person, after_person = (head + body).split(json.dumps(_PERSON))  # a run's name may end with an a
         number, end = after_person.split(_NUMBER)
         self._parts = person.encode(), number.encode(), end.encode()
 
     def write(self, number: int) -> bytes:
         start, middle, end = self._parts
-        return b"%ba-%07d%b%012d%b" % (start, number % PERSONS, middle, number, end)
+        return b'%b"a-%07d"%b%012d%b' % (start, number % PERSONS, middle, number, end)
 
 
 class _LoadSender:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from rtaplatform.bench.collecting.open_load import NO_ANSWER, Load, LoadOutcome, _LoadSender
+from rtaplatform.bench.collecting.open_load import NO_ANSWER, CallText, Load, LoadOutcome, _LoadSender
 
 SECONDS, RATE, CONNECTIONS = 0.3, 200.0, 3
 CALLS = 60
@@ -98,3 +98,9 @@ async def test_a_closed_loop_sends_again_when_it_has_its_answer() -> None:
     outcome = await send(server, rate=None)
     assert outcome.sent == len(server.bodies) > CONNECTIONS
     assert outcome.statuses == Counter({200: outcome.sent})
+
+
+def test_the_name_of_a_run_may_look_like_a_person() -> None:
+    text = CallText(Load("127.0.0.1", 1, "key", "run-a", RATE, SECONDS, CONNECTIONS)).write(7)
+    body = json.loads(text.partition(b"\r\n\r\n")[2])
+    assert (body["messageId"], body["anonymousId"]) == ("run-a-000000000007", "a-0000007")
