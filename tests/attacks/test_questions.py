@@ -64,15 +64,20 @@ def ask_all(stack: Stack, queries: list[dict[str, Any]]) -> httpx.Response:
     return stack.ask("POST", "/v1/query", json={"queries": queries})
 
 
-def test_the_largest_questions_hold_nobody_up(filled: Stack, now: int) -> None:
-    """As many points as a request may ask for, again and again, six at once."""
-    largest = {
+def make_longest_query(now: int) -> dict[str, Any]:
+    """As many minutes as one query may ask for, up to the minute `now`."""
+    return {
         "metric": "events",
         "from": format_minute(now - 2_700),
         "to": format_minute(now),
         "interval": "minute",
         "timezone": "UTC",
     }
+
+
+def test_the_largest_questions_hold_nobody_up(filled: Stack, now: int) -> None:
+    """As many points as a request may ask for, again and again, six at once."""
+    largest = make_longest_query(now)
     with expecting_no_harm(filled), ThreadPoolExecutor(AT_ONCE) as pool:
         queries = [{**largest, "breakdown": ["event"], "limit": 37}]
         answers = list(pool.map(lambda _: ask_all(filled, queries), range(2 * AT_ONCE)))
@@ -82,13 +87,7 @@ def test_the_largest_questions_hold_nobody_up(filled: Stack, now: int) -> None:
 
 
 def test_a_larger_one_is_refused_before_anything_is_read(filled: Stack, now: int) -> None:
-    query = {
-        "metric": "events",
-        "from": format_minute(now - 2_700),
-        "to": format_minute(now),
-        "interval": "minute",
-        "timezone": "UTC",
-    }
+    query = make_longest_query(now)
     with expecting_no_harm(filled):
         answer = ask_all(filled, [{**query, "breakdown": ["event"], "limit": 30}] * 20)
     assert (answer.status_code, answer.json()["field"]) == (422, "queries")

@@ -102,6 +102,14 @@ def test_events_do_not_say_what_the_collector_finds_out() -> None:
     assert any("utm_source=" in _decode(event)["context"]["page"]["url"] for event in pages)
 
 
+def test_bots_of_all_kinds_come() -> None:
+    """At noon of one certain day: few visitors are bots, and which of them come depends on the hour."""
+    plan = SimulationPlan(1_796_040_000_000, rate=0, events_max=20_000, users=300)
+    agents = {event.agent for event in draw_sdk_events(plan)}
+    for name in ("Googlebot", "HeadlessChrome", "AhrefsBot"):
+        assert any(name in agent for agent in agents), name
+
+
 def test_the_same_seed_makes_the_same_events() -> None:
     assert list(draw_sdk_events(PLAN)) == list(draw_sdk_events(PLAN))
 
