@@ -141,13 +141,14 @@ def _round_down_to_interval(request: PeriodRequest, minute: int) -> int:
 def _cut_with_grain(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> Period | None:
     """None if buckets of this size do not cover the period of the comparison exactly."""
     start, end = _round_ends(request, grain, start, last)
+    # Before the comparison: where the zone is the reason, the error names the zone.
+    spans = _cut_spans(request, grain, start, end)
     before = _find_previous_range(request, start, end)
     previous = None
     if before is not None and _is_kept(before[0], request):
         previous = _tile_range(request, *before)
         if previous is None:
             return None
-    spans = _cut_spans(request, grain, start, end)
     tiles = tuple(tile for span in spans for tile in span.tiles)
     return Period(
         start, end, request.zone, spans, tiles,

@@ -227,3 +227,14 @@ def test_day_skipped_by_a_zone_is_no_point() -> None:
         "2011-12-31", "Pacific/Apia"
     )
     assert find_first_of_day(date(2011, 12, 30), "Pacific/Apia") == find_minute("2011-12-31", "Pacific/Apia")
+
+
+@pytest.mark.parametrize("compare", [None, "previous_period", "previous_year"])
+@pytest.mark.parametrize("interval", ["hour", "day"])
+def test_hours_of_a_zone_that_are_not_kept_are_refused_for_the_zone(interval: str, compare: str | None) -> None:
+    """The comparison is not kept either, but a longer interval would not help: its buckets are refused, too."""
+    fields = {"from": "-7d", "interval": interval, "timezone": "Asia/Kathmandu", "compare": compare}
+    with pytest.raises(InvalidParameter) as refused:
+        make_period("Europe/Berlin", find_minute("2026-11-22T12:34"), **fields)
+    assert refused.value.field == "timezone"
+    assert refused.value.allowed == ["Europe/Berlin"]

@@ -1,16 +1,19 @@
 // Engagement: how many come, how many come back, how long they stay, and when they come.
 import { useSignal } from "@preact/signals";
 import type { Answer, Query } from "../api/types";
-import { useAnswers } from "../live/use";
+import { type Shown, useAnswers } from "../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../parts/Card";
 import { FilterBar } from "../parts/FilterBar";
-import { isOpenBucket, MetricChart, saveCsv, ToolButton } from "../parts/MetricChart";
-import { Spark } from "../parts/Spark";
-import { TimeChart } from "../parts/TimeChart";
-import { Delta, Value } from "../parts/Value";
-import { span } from "../show/times";
+import { CopyTools, useTable } from "../parts/CopyTools";
+import { aboutOf, fileOf, isOpenBucket, MetricChart } from "../parts/MetricChart";
+import { Reasons } from "../parts/Reasons";
+import { MetricTile } from "../parts/Tile";
+import { type ChartProps, TimeChart } from "../parts/TimeChart";
+import { curlOfAll, sheetOfSeries } from "../show/files";
 import { metricName } from "../show/names";
-import { go, interval, metrics, view } from "../state/app";
+import { pictureOf } from "../show/picture";
+import { span } from "../show/times";
+import { interval, metrics, project, view } from "../state/app";
 import { canAsk, isRefused, queryOf } from "../state/ask";
 import { Retention } from "./engagement/Retention";
 import { SessionLengths } from "./engagement/SessionLengths";
@@ -23,31 +26,33 @@ const PERIOD = { from: "-28d", to: "now", interval: "day" };
 
 const isDaily = (): boolean => ["day", "week", "month"].includes(interval.value);
 
-/** Numbers of days need days: over a shorter period the last 28 days are shown. */
-const dailyQuery = (metric: string): Query => queryOf(metric, { ...(isDaily() ? { interval: interval.value } : PERIOD), filters: {} });
+/** Numbers of days need days, of the project's zone: over a shorter period the last 28 days are shown. */
+const dailyQuery = (metric: string): Query =>
+  queryOf(metric, { ...(isDaily() ? { interval: interval.value } : PERIOD), timezone: "", filters: {} });
 
 export default function Engagement() {
   const daily = DAILY.filter((name) => metrics.value.has(name)).map(dailyQuery);
   const people = useAnswers(daily);
-  const sessionQueries = SESSIONS.filter((name) => metrics.value.has(name) && canAsk(name))
-    .map((name) => queryOf(name, { interval: metrics.value.get(name)?.intervals.includes(interval.value) ? interval.value : "hour" }))
-    .filter((query) => !isRefused(query));
+  const wanted = SESSIONS.filter((name) => metrics.value.has(name) && canAsk(name))
+    .map((name) => queryOf(name, { interval: metrics.value.get(name)?.intervals.includes(interval.value) ? interval.value : "hour" }));
+  const sessionQueries = wanted.filter((query) => !isRefused(query));
   const sessions = useAnswers(sessionQueries);
   const chosen = sessionQueries.find(({ metric }) => metric === view.value.metric) ?? sessionQueries.find(({ metric }) => metric === "session_duration") ?? sessionQueries[0];
+  const isForeign = view.value.timezone !== "" && view.value.timezone !== project.value?.zone;
   return (
     <div class="page">
       <h1 class="hidden">Engagement</h1>
       <FilterBar />
       {!isDaily() && <p class="quiet note">Active users are numbers of days: they are shown for the last 28 days. Sessions are those of the chosen period.</p>}
       {Object.keys(view.value.filters).length > 0 && <p class="quiet note">Active users and retention are kept for all persons: the filters do not apply to them.</p>}
+      {isForeign && <p class="quiet note">Active users and retention are numbers of days in {project.value?.zone.replace(/_/g, " ")}, the zone of the project. Days of other zones are not kept.</p>}
       <div class="tiles five">
-        {daily.map(({ metric }) => <EngagementTile key={metric} answer={people.answers?.find((one) => one.metric === metric)} metric={metric} isOld={people.isOld} />)}
+        {daily.map((query) => <MetricTile key={query.metric} query={query} shown={people} hasChart={false} />)}
       </div>
-      <ActiveUsers answers={people.answers ?? []} problem={people.problem} isOld={people.isOld} />
+      <ActiveUsers queries={daily.filter(({ metric }) => ACTIVE.includes(metric))} shown={people} />
+      <Reasons queries={wanted} />
       <div class="tiles six">
-        {sessionQueries.map(({ metric }) => (
-          <EngagementTile key={metric} answer={sessions.answers?.find((one) => one.metric === metric)} metric={metric} isOld={sessions.isOld} chosen={chosen?.metric === metric} choose={() => go({ metric }, true)} />
-        ))}
+        {sessionQueries.map((query) => <MetricTile key={query.metric} query={query} shown={sessions} isChosen={chosen?.metric === query.metric} />)}
       </div>
       {chosen && <MetricChart query={chosen} answer={sessions.answers?.find(({ metric }) => metric === chosen.metric)} shown={sessions} height={220} />}
       <div class="pair wide-first">
@@ -59,37 +64,13 @@ export default function Engagement() {
   );
 }
 
-interface EngagementTileProps {
-  metric: string;
-  answer: Answer | undefined;
-  isOld: boolean;
-  chosen?: boolean;
-  choose?: () => void;
-}
-
-function EngagementTile({ metric, answer, isOld, chosen, choose }: EngagementTileProps) {
-  const row = answer?.results[0];
-  const content = (
-    <>
-      <span class="tile-name">{metricName(metric)}</span>
-      <span class="tile-value">{answer && row ? <Value value={row.total} unit={answer.unit} currency={answer.currency} error={answer.meta.error} /> : <Skeleton />}</span>
-      <span class="tile-foot">
-        {answer && row && <Spark points={row.points} isOpen={isOpenBucket(answer)} />}
-        {answer && row && <Delta metric={metric} now={row.total} before={row.previous} unit={answer.unit} />}
-      </span>
-    </>
-  );
-  const shared = { class: `tile ${isOld ? "is-old" : ""}`, title: metrics.value.get(metric)?.description, "data-metric": metric, "data-as-of": answer?.meta.as_of };
-  return choose ? <button type="button" {...shared} aria-pressed={chosen} onClick={choose}>{content}</button> : <div {...shared}>{content}</div>;
-}
-
 /** Day, 7 days and 30 days in one picture: switched on and off, each with its own colour. */
-function ActiveUsers({ answers, problem, isOld }: { answers: Answer[]; problem: Parameters<typeof ProblemNote>[0]["problem"] | null; isOld: boolean }) {
+function ActiveUsers({ queries, shown }: { queries: Query[]; shown: Shown }) {
   const hidden = useSignal<string[]>([]);
-  const asTable = useSignal(false);
-  const own = ACTIVE.map((name) => answers.find(({ metric }) => metric === name)).filter((answer) => answer !== undefined);
+  const asTable = useTable();
+  const own = ACTIVE.map((name) => shown.answers?.find(({ metric }) => metric === name)).filter((answer) => answer !== undefined);
   const first = own[0];
-  const series = own.map((answer, color) => ({ name: metricName(answer.metric), color, metric: answer.metric, values: answer.results[0]?.points.map(([, value]) => value) ?? [] })).filter(({ metric }) => !hidden.value.includes(metric));
+  const chart = first && chartOfActive(own, hidden.value);
   const toggle = (metric: string): void => {
     hidden.value = hidden.value.includes(metric) ? hidden.value.filter((one) => one !== metric) : [...hidden.value, metric];
   };
@@ -98,7 +79,7 @@ function ActiveUsers({ answers, problem, isOld }: { answers: Answer[]; problem: 
       label="Active users"
       class="chart-card"
       title="Active users"
-      isOld={isOld}
+      isOld={shown.isOld}
       tools={
         <>
           <div class="tabs">
@@ -108,26 +89,23 @@ function ActiveUsers({ answers, problem, isOld }: { answers: Answer[]; problem: 
               </button>
             ))}
           </div>
-          <ToolButton icon={asTable.value ? "chart" : "table"} title={asTable.value ? "Show the chart" : "Show the table"} act={() => (asTable.value = !asTable.value)} />
-          <ToolButton icon="download" title="Save as CSV" act={() => own.map((answer) => saveCsv(answer))} />
+          <CopyTools
+            file={first ? fileOf({ metric: "active_users" }, first) : "active_users"}
+            curl={curlOfAll(queries)}
+            asTable={asTable}
+            picture={chart && (() => pictureOf(chart, `Active users by ${chart.interval}`, aboutOf(first)))}
+            sheet={first && (() => sheetOfSeries(own))}
+          />
         </>
       }
     >
       <div class="chart-box" style={{ minHeight: "260px" }}>
-        {problem && !first ? (
-          <ProblemNote problem={problem} />
-        ) : !first ? (
+        {shown.problem && !first ? (
+          <ProblemNote problem={shown.problem} />
+        ) : !chart ? (
           <Skeleton rows={5} />
-        ) : series.length ? (
-          <TimeChart
-            unit="count"
-            times={first.results[0]?.points.map(([time]) => time) ?? []}
-            interval={first.interval}
-            series={series}
-            isOpen={isOpenBucket(first)}
-            asTable={asTable.value}
-            summary={`Active users by ${first.interval}, ${span(first.from, first.to)}.`}
-          />
+        ) : chart.series.length ? (
+          <TimeChart {...chart} asTable={asTable.value} />
         ) : (
           <Empty>All three lines are switched off.</Empty>
         )}
@@ -136,3 +114,17 @@ function ActiveUsers({ answers, problem, isOld }: { answers: Answer[]; problem: 
   );
 }
 
+function chartOfActive(answers: Answer[], hidden: string[]): ChartProps | undefined {
+  const [first] = answers;
+  if (!first) return undefined;
+  return {
+    unit: "count",
+    times: first.results[0]?.points.map(([time]) => time) ?? [],
+    interval: first.interval,
+    series: answers
+      .map(({ metric, results }, color) => ({ name: metricName(metric), metric, color, values: results[0]?.points.map(([, value]) => value) ?? [] }))
+      .filter(({ metric }) => !hidden.includes(metric)),
+    isOpen: isOpenBucket(first),
+    summary: `Active users by ${first.interval}, ${span(first.from, first.to)}.`,
+  };
+}

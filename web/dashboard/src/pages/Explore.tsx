@@ -3,9 +3,9 @@ import { useSignal } from "@preact/signals";
 import type { Query } from "../api/types";
 import { useAnswers } from "../live/use";
 import { FilterBar } from "../parts/FilterBar";
-import { MetricChart, saveCsv } from "../parts/MetricChart";
+import { fileOf, MetricChart } from "../parts/MetricChart";
 import { Select, Segments } from "../parts/Select";
-import { copy, curlOf, pythonOf } from "../show/files";
+import { copy, csvOfSheet, curlOf, pythonOf, save, sheetOf } from "../show/files";
 import { dimensionName, metricName } from "../show/names";
 import { go, hasDimensions, interval, linkTo, metrics, setMore, view } from "../state/app";
 import { queryOf } from "../state/ask";
@@ -45,7 +45,7 @@ export default function Explore() {
           <button type="button" class="button small" onClick={() => void copy(location.origin + linkTo({}), "The link is")}>Link</button>
           <button type="button" class="button small" onClick={() => void copy(curlOf(query), "The curl line is")}>curl</button>
           <button type="button" class="button small" onClick={() => void copy(pythonOf(query), "The Python lines are")}>Python</button>
-          <button type="button" class="button small" onClick={() => answer && saveCsv(answer)}>CSV</button>
+          <button type="button" class="button small" disabled={!answer} onClick={() => answer && save(`${fileOf(query, answer)}.csv`, csvOfSheet(sheetOf(answer)))}>CSV</button>
         </div>
       </div>
       {info && <p class="quiet note">{info.description}</p>}

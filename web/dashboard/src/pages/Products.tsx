@@ -4,11 +4,12 @@ import type { Query } from "../api/types";
 import { useAnswers } from "../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../parts/Card";
 import { FilterBar } from "../parts/FilterBar";
-import { Funnel } from "../parts/Funnel";
+import { Funnel, FunnelTools, stepsOf } from "../parts/Funnel";
+import { Reasons } from "../parts/Reasons";
 import { Segments, Select } from "../parts/Select";
 import { Value } from "../parts/Value";
 import { setFilter, setMore, view } from "../state/app";
-import { canAsk, isRefused, queryOf } from "../state/ask";
+import { canAsk, isRefused, queryOf, reasonOf } from "../state/ask";
 import { needProducts, products } from "../state/products";
 import { OneProduct } from "./products/OneProduct";
 import { ProductTable, type ProductNumbers } from "./products/ProductTable";
@@ -48,24 +49,41 @@ function CategorySelect() {
 }
 
 function TotalFunnel() {
-  const queries = [...STEPS, "revenue"].filter((name) => canAsk(name)).map((name) => queryOf(name)).filter((query) => !isRefused(query));
+  const wanted = [...STEPS, "revenue"].filter((name) => canAsk(name)).map((name) => queryOf(name));
+  const queries = wanted.filter((query) => !isRefused(query));
   const shown = useAnswers(queries);
-  const steps = (shown.answers ?? []).map((answer) => ({
-    metric: answer.metric, unit: answer.unit, currency: answer.currency ?? "", error: answer.meta.error,
-    total: answer.results[0]?.total ?? null, previous: answer.results[0]?.previous ?? null,
-  }));
+  const steps = stepsOf(shown.answers ?? []);
   const revenue = steps.find(({ metric }) => metric === "revenue");
+  const tools = (
+    <>
+      {revenue && <span class="quiet head-figure">Revenue <b><Value value={revenue.total} unit="money" currency={revenue.currency} /></b></span>}
+      <FunnelTools queries={queries} answers={shown.answers} file="from-view-to-order" />
+    </>
+  );
   return (
-    <Card title="From view to order" label="From view to order" isOld={shown.isOld} tools={revenue && <span class="quiet">Revenue <b><Value value={revenue.total} unit="money" currency={revenue.currency} /></b></span>}>
-      {shown.problem && !shown.answers ? <ProblemNote problem={shown.problem} /> : !shown.answers ? <Skeleton rows={3} /> : <Funnel steps={steps.filter(({ metric }) => metric !== "revenue")} />}
-    </Card>
+    <>
+      <Reasons queries={wanted} />
+      <Card title="From view to order" label="From view to order" isOld={shown.isOld} tools={tools}>
+        {!wanted.length ? (
+          <Empty>Not counted with these filters.</Empty>
+        ) : shown.problem && !shown.answers ? (
+          <ProblemNote problem={shown.problem} />
+        ) : !shown.answers ? (
+          queries.length > 0 && <Skeleton rows={3} />
+        ) : (
+          <Funnel steps={steps.filter(({ metric }) => metric !== "revenue")} />
+        )}
+      </Card>
+    </>
   );
 }
 
 /** The ranking by one metric; the other columns are asked for just these products. */
 function Popular() {
   const by = sortOf();
-  const ranking = useAnswers(canAsk(by, ["product_id"]) ? [queryOf(by, { breakdown: ["product_id"], limit: ROWS })] : []);
+  const query = queryOf(by, { breakdown: ["product_id"], limit: ROWS });
+  const isAsked = canAsk(by, ["product_id"]) && !isRefused(query);
+  const ranking = useAnswers(isAsked ? [query] : []);
   const answer = ranking.answers?.[0];
   const ids = (answer?.results ?? []).map((row) => row.dimensions.product_id ?? "").filter((id) => id && id !== "(other)");
   const others: Query[] = ids.length
@@ -75,7 +93,9 @@ function Popular() {
     : [];
   const rest = useAnswers(others);
   useEffect(() => void needProducts(ids), [ids.join("\n")]);
-  if (!canAsk(by, ["product_id"])) return <Card><Empty>Not counted by product together with these filters.</Empty></Card>;
+  const reason = reasonOf(query);
+  if (reason?.lost === "all") return <Card><ProblemNote problem={reason.problem} /></Card>;
+  if (!isAsked) return <Card><Empty>Not counted by product together with these filters.</Empty></Card>;
   if (ranking.problem && !answer) return <Card><ProblemNote problem={ranking.problem} /></Card>;
   if (!answer) return <Card><Skeleton rows={10} /></Card>;
   const rows: ProductNumbers[] = ids.map((id) => {
@@ -83,5 +103,5 @@ function Popular() {
     const values = Object.fromEntries((rest.answers ?? []).map((one) => [one.metric, one.results.find((row) => row.dimensions.product_id === id)?.total ?? 0]));
     return { id, values: { ...values, [by]: own?.total ?? null }, previous: own?.previous ?? null };
   });
-  return <ProductTable rows={rows} by={by} isOld={ranking.isOld} currency={(rest.answers ?? []).find(({ metric }) => metric === "revenue")?.currency ?? answer.currency ?? "EUR"} unit={answer.unit} />;
+  return <ProductTable rows={rows} by={by} queries={[query, ...others]} answer={answer} isOld={ranking.isOld} currency={(rest.answers ?? []).find(({ metric }) => metric === "revenue")?.currency ?? answer.currency ?? "EUR"} />;
 }

@@ -2,16 +2,18 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { Answer, Result } from "../api/types";
-import { valueName } from "../show/names";
+import { dimensionName, metricName, valueName } from "../show/names";
 import { toggleFilter, view } from "../state/app";
+import { Table } from "./Table";
 import { Delta, Value } from "./Value";
 
 interface BarListProps {
   answer: Answer;
   dimension: string;
+  asTable?: boolean;
 }
 
-export function BarList({ answer, dimension }: BarListProps) {
+export function BarList({ answer, dimension, asTable = false }: BarListProps) {
   const isHeld = useSignal(false);
   const order = useRef<string[]>([]);
   const rows = isHeld.value ? heldOrder(answer.results, dimension, order.current) : answer.results;
@@ -26,6 +28,7 @@ export function BarList({ answer, dimension }: BarListProps) {
     const next = (event as FocusEvent).relatedTarget as Node | null;
     if (!(event.currentTarget as HTMLElement).contains(next)) isHeld.value = false;
   };
+  if (asTable) return <ListTable answer={answer} dimension={dimension} />;
   return (
     <ol class="bars" onPointerEnter={hold} onPointerLeave={free} onFocusIn={hold} onFocusOut={free}>
       {rows.map((row) => {
@@ -51,6 +54,22 @@ export function BarList({ answer, dimension }: BarListProps) {
         );
       })}
     </ol>
+  );
+}
+
+function ListTable({ answer, dimension }: { answer: Answer; dimension: string }) {
+  const hasBefore = answer.results.some(({ previous }) => previous !== null);
+  const label = `${metricName(answer.metric)} by ${dimensionName(dimension).toLowerCase()}`;
+  return (
+    <Table label={label} class="list-table" columns={[dimensionName(dimension), "#Total", ...(hasBefore ? ["#Before"] : [])]}>
+      {answer.results.map((row) => (
+        <tr key={row.dimensions[dimension]}>
+          <th scope="row" dir="auto">{valueName(dimension, row.dimensions[dimension] ?? "")}</th>
+          <td class="number"><Value value={row.total} unit={answer.unit} currency={answer.currency} isExact /></td>
+          {hasBefore && <td class="number quiet"><Value value={row.previous} unit={answer.unit} currency={answer.currency} isExact /></td>}
+        </tr>
+      ))}
+    </Table>
   );
 }
 

@@ -37,8 +37,8 @@ export function FirstEvent({ isCompact }: { isCompact: boolean }) {
       <Card title={isCompact ? `Send the first event of ${project.value?.name ?? "the project"}` : "Send events"} label="Send events">
         <Segments label="Way" value={way.value} options={[["html", "Website"], ["curl", "curl"], ["sdk", "SDK"]]} choose={(one) => (way.value = one)} />
         <pre class="raw" tabIndex={0}>{text}</pre>
+        <button type="button" class="button primary" onClick={() => void copy(text, "The lines are")}>Copy</button>
         <div class="row bottom">
-          <button type="button" class="button primary" onClick={() => void copy(text, "The lines are")}>Copy</button>
           <label class="field grow">
             <span>Write key (it may only send, so it may be public)</span>
             <input value={key.value} spellcheck={false} placeholder="rta_w_…" onInput={(event) => (key.value = event.currentTarget.value)} />

@@ -1,12 +1,23 @@
 // Steps from a view to an order: how many, and which share goes on. Steps count events, so a share may exceed 100 %.
-import { ratio } from "../show/numbers";
+import { exact, ratio } from "../show/numbers";
 import { metricName } from "../show/names";
-import type { Total } from "../api/types";
+import type { Answer, Query, Total } from "../api/types";
+import { type Cell, curlOfAll, fileName, type Sheet } from "../show/files";
+import { pictureOfBars } from "../show/picture-rows";
+import { hidesMoney } from "../state/app";
+import { CopyTools } from "./CopyTools";
+import { aboutOf } from "./MetricChart";
 import { Delta, Value } from "./Value";
 
 export interface Step extends Total {
   metric: string;
 }
+
+export const stepsOf = (answers: Answer[]): Step[] =>
+  answers.map((answer) => ({
+    metric: answer.metric, unit: answer.unit, currency: answer.currency ?? "", error: answer.meta.error,
+    total: answer.results[0]?.total ?? null, previous: answer.results[0]?.previous ?? null,
+  }));
 
 export function Funnel({ steps, chosen, choose }: { steps: Step[]; chosen?: string; choose?: (metric: string) => void }) {
   const most = Math.max(...steps.map(({ total }) => total ?? 0), 1);
@@ -34,3 +45,28 @@ export function Funnel({ steps, chosen, choose }: { steps: Step[]; chosen?: stri
     </ol>
   );
 }
+
+/** Money is no step: it is left out of the picture. */
+export function FunnelTools({ queries, answers, file }: { queries: Query[]; answers: Answer[] | null; file: string }) {
+  const first = answers?.[0];
+  const shown = first && answers.filter(({ unit }) => unit !== "money" || !hidesMoney.value);
+  return (
+    <CopyTools
+      file={fileName(file, first?.from.slice(0, 16), first?.to.slice(0, 16))}
+      curl={curlOfAll(queries)}
+      picture={shown && (() => pictureOfBars(barsOf(stepsOf(shown)), "From view to order", aboutOf(first, queries[0]?.filters)))}
+      sheet={shown && (() => sheetOfSteps(first, stepsOf(shown)))}
+    />
+  );
+}
+
+function barsOf(steps: Step[]) {
+  const counts = steps.filter(({ unit }) => unit === "count");
+  const most = Math.max(...counts.map(({ total }) => total ?? 0), 1);
+  return counts.map((step) => ({ name: metricName(step.metric), value: exact(step.total, step), share: (step.total ?? 0) / most }));
+}
+
+const sheetOfSteps = ({ from, to, timezone }: Answer, steps: Step[]): Sheet => ({
+  head: ["time", "timezone", "metric", "total", "before"],
+  rows: steps.map(({ metric, total, previous }): Cell[] => [`${from}/${to}`, timezone, metric, total, previous]),
+});

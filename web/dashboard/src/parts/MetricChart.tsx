@@ -1,17 +1,18 @@
 // A metric over time with everything around it: the line before, table, PNG, CSV, the curl line.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { query as askQueries } from "../api/client";
 import type { Answer, Query } from "../api/types";
 import { exact } from "../show/numbers";
 import { dimensionName, metricName, rowName, valueName } from "../show/names";
-import { type Cell, copy, csvOf, curlOf, fileName, save } from "../show/files";
+import { curlOf, fileName, sheetOf } from "../show/files";
 import { pictureOf } from "../show/picture";
 import { span } from "../show/times";
-import { go, hidesMoney, view } from "../state/app";
+import { go, hidesMoney } from "../state/app";
+import { reasonOf } from "../state/ask";
 import { Card, Empty, ProblemNote, Skeleton } from "./Card";
-import { Icon } from "./Icon";
+import { CopyTools, useTable } from "./CopyTools";
 import type { Shown } from "../live/use";
 import { type ChartProps, TimeChart } from "./TimeChart";
 
@@ -21,7 +22,6 @@ interface MetricChartProps {
   shown: Shown;
   title?: ComponentChildren;
   shape?: "line" | "bars" | "table";
-  hasTable?: boolean;
   height?: number;
   tools?: ComponentChildren;
   hiddenRows?: string[];
@@ -59,17 +59,26 @@ export const filtersInWords = (filters: Record<string, string[]> = {}): string =
     .map(([name, values]) => `${dimensionName(name)}: ${values.map((value) => valueName(name, value)).join(", ")}`)
     .join(" · ");
 
+/** What a picture says below its title, since it is seen without the page. */
+export const aboutOf = ({ from, to, timezone }: Pick<Answer, "from" | "to" | "timezone">, filters?: Query["filters"]): string =>
+  [span(from, to), timezone, filtersInWords(filters)].filter(Boolean).join(" · ");
+
+/** A name for files that says metric, period and filters. */
+export const fileOf = ({ metric, from, to, filters = {} }: Query, answer?: Answer): string =>
+  answer
+    ? fileName(metric, answer.from.slice(0, 16), answer.to.slice(0, 16), answer.interval === "none" ? "" : answer.interval, ...Object.values(filters).flat())
+    : fileName(metric, from, to);
+
 export function MetricChart(props: MetricChartProps) {
-  const { query, answer, shown, title, shape = "line", hasTable = true, height, tools, hiddenRows = [] } = props;
-  const asTable = useSignal(false);
-  const box = useRef<HTMLDivElement>(null);
+  const { query, answer, shown, title, shape = "line", height, tools, hiddenRows = [] } = props;
+  const asTable = useTable();
   const before = usePointsBefore(query, answer);
-  useTableKey(asTable);
   const name = metricName(query.metric);
+  const reason = reasonOf(query);
   const results = answer?.results.filter((row) => !hiddenRows.includes(rowName(row.dimensions))) ?? [];
-  const chart = answer && results.length ? chartOf(answer, results, before, name) : null;
+  const chart = answer && results[0]?.points.length ? chartOf(answer, results, before, name) : null;
   const isSecret = hidesMoney.value && answer?.unit === "money";
-  const about = answer ? [span(answer.from, answer.to), answer.timezone, filtersInWords(query.filters)].filter(Boolean).join(" · ") : "";
+  const about = answer ? aboutOf(answer, query.filters) : "";
   const zoom = (first: number, last: number): void => {
     const from = answer?.results[0]?.points[first]?.[0];
     const to = answer?.results[0]?.points[last + 1]?.[0] ?? "";
@@ -91,20 +100,23 @@ export function MetricChart(props: MetricChartProps) {
             </span>
           )}
           {tools}
-          {hasTable && (
-            <ToolButton icon={isTable ? "chart" : "table"} title={isTable ? "Show the chart  (t)" : "Show the table  (t)"} act={() => (asTable.value = !asTable.value)} />
-          )}
-          <ToolButton icon="image" title="Save as PNG" act={() => chart && void savePicture(chart, name, about, query)} />
-          <ToolButton icon="download" title="Save as CSV" act={() => answer && saveCsv(answer, before)} />
-          <ToolButton icon="copy" title="Copy as curl" act={() => void copy(curlOf(query), "The curl line is")} />
+          <CopyTools
+            file={fileOf(query, answer)}
+            curl={curlOf(query)}
+            asTable={shape !== "table" ? asTable : undefined}
+            picture={chart && !isSecret ? () => pictureOf(chart, `${name} by ${chart.interval}`, about) : undefined}
+            sheet={answer && !isSecret ? () => sheetOf(answer, before) : undefined}
+          />
         </>
       }
     >
-      <div ref={box} class="chart-box" style={{ minHeight: `${height ?? 260}px` }}>
+      <div class="chart-box" style={{ minHeight: `${height ?? 260}px` }}>
         {shown.problem && !answer ? (
           <ProblemNote problem={shown.problem} />
         ) : !answer ? (
           <Skeleton rows={5} />
+        ) : reason?.lost === "points" && answer.interval === "none" ? (
+          <ProblemNote problem={reason.problem} />
         ) : isSecret ? (
           <Empty>Money is hidden on this screen.</Empty>
         ) : chart ? (
@@ -120,24 +132,6 @@ export function MetricChart(props: MetricChartProps) {
 
 const utc = (iso: string): string => `${new Date(iso).toISOString().slice(0, 16)}Z`;
 
-function useTableKey(asTable: { value: boolean }): void {
-  useEffect(() => {
-    const toggle = (): void => {
-      asTable.value = !asTable.value;
-    };
-    addEventListener("rta:table", toggle);
-    return () => removeEventListener("rta:table", toggle);
-  }, []);
-}
-
-export function ToolButton({ icon, title, act }: { icon: string; title: string; act: () => void }) {
-  return (
-    <button type="button" class="tool" title={title} aria-label={title.replace(/\s+\(.\)$/, "")} onClick={act}>
-      <Icon name={icon} />
-    </button>
-  );
-}
-
 export function chartOf(answer: Answer, results: Answer["results"], before: (number | null)[] | undefined, name: string): ChartProps {
   const unit = { unit: answer.unit, currency: answer.currency };
   const times = results[0]?.points.map(([time]) => time) ?? [];
@@ -151,21 +145,4 @@ export function chartOf(answer: Answer, results: Answer["results"], before: (num
     ...unit, times, series, before, interval: answer.interval, isOpen: isOpenBucket(answer),
     summary: `${name} by ${answer.interval}, ${span(answer.from, answer.to)}${total}.`,
   };
-}
-
-async function savePicture(chart: ChartProps, name: string, about: string, query: Query): Promise<void> {
-  const picture = await pictureOf(chart, `${name} by ${chart.interval}`, about);
-  if (picture) save(`${fileName(query.metric, query.from, query.to)}.png`, picture);
-}
-
-export function saveCsv(answer: Answer, before?: (number | null)[]): void {
-  const dimensions = Object.keys(answer.results[0]?.dimensions ?? {});
-  const head: Cell[] = ["time", "timezone", ...dimensions, answer.metric, ...(before ? ["before"] : [])];
-  const rows = answer.results.flatMap((row): Cell[][] => {
-    const own = dimensions.map((name) => row.dimensions[name]);
-    if (!row.points.length) return [[`${answer.from}/${answer.to}`, answer.timezone, ...own, row.total]];
-    return row.points.map(([time, value], index) => [time, answer.timezone, ...own, value, ...(before ? [before[index]] : [])]);
-  });
-  const filters = Object.values(view.value.filters).flat();
-  save(`${fileName(answer.metric, answer.from.slice(0, 16), answer.to.slice(0, 16), answer.interval, ...filters)}.csv`, csvOf([head, ...rows]));
 }

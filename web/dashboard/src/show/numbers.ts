@@ -68,8 +68,8 @@ export function short(value: number | null | undefined, { unit, currency = "" }:
   return compact(value);
 }
 
-/** On an axis, whose numbers are round: without zeros after the point. */
-export const onAxis = (value: number, shown: Shown): string => short(value, shown).replace(/\.0+(?=\D|$)/, "");
+/** On an axis, whose numbers are round: without zeros after the point, 4m for 4m 00s. */
+export const onAxis = (value: number, shown: Shown): string => short(value, shown).replace(/\.0+(?=\D|$)/, "").replace(/ 00[ms]$/, "");
 
 /** Exact, for tables, titles and screen readers. */
 export function exact(value: number | null | undefined, { unit, currency = "" }: Shown): string {

@@ -1,12 +1,13 @@
 // Who comes back: a table with steps of colour and numbers. A day or week in progress is hatched and not in the mean.
 import { useLoad } from "../../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
-import { ToolButton } from "../../parts/MetricChart";
+import { CopyTools } from "../../parts/CopyTools";
 import { Segments } from "../../parts/Select";
-import { csvOf, save } from "../../show/files";
+import { curlOfPath, fileName, type Sheet } from "../../show/files";
 import { ratio } from "../../show/numbers";
+import { type PictureTable, pictureOfTable } from "../../show/picture-rows";
 import { bucketLabel } from "../../show/times";
-import { go, pageView, setMore, view, zone } from "../../state/app";
+import { go, pageView, project, setMore, view } from "../../state/app";
 import { dayIn, shiftDay } from "../../state/period";
 import { serverNow } from "../../live/board";
 
@@ -22,14 +23,12 @@ export function Retention() {
   const kind = view.value.more.cohort === "week" ? "week" : "day";
   const asPeople = view.value.more.unit === "people";
   const { from, periods, days } = SPANS[kind];
-  const { body, problem, isOld } = useLoad<{ cohorts: Cohort[] }>(`/v1/retention?cohort=${kind}&periods=${periods}&from=${from}`, 30_000);
+  const path = `/v1/retention?cohort=${kind}&periods=${periods}&from=${from}`;
+  const { body, problem, isOld } = useLoad<{ cohorts: Cohort[] }>(path, 30_000);
   const cohorts = (body?.cohorts ?? []).filter(({ size }) => size > 0).reverse();
-  const today = dayIn(zone.value, serverNow());
+  const today = dayIn(project.value?.zone ?? "", serverNow());
   const isOpen = (cohort: Cohort, index: number): boolean => shiftDay(cohort.start.slice(0, 10), (index + 1) * days) > today;
-  const saveAll = (): void => {
-    const rows = cohorts.map(({ start, size, retained }) => [start, size, ...retained]);
-    save(`retention_by-${kind}.csv`, csvOf([["cohort", "size", ...Array.from({ length: periods }, (_, index) => `${kind}_${index}`)], ...rows]));
-  };
+  const about = `Of the persons first seen in a ${kind}, those active again so many ${kind}s later · ${project.value?.zone ?? ""}`;
   return (
     <Card
       label="Retention"
@@ -39,7 +38,12 @@ export function Retention() {
         <>
           <Segments label="Cohorts by" value={kind} options={[["day", "Days"], ["week", "Weeks"]]} choose={(cohort) => setMore({ cohort: cohort === "day" ? "" : cohort })} />
           <Segments label="Shown as" value={asPeople ? "people" : "share"} options={[["share", "%"], ["people", "People"]]} choose={(unit) => setMore({ unit: unit === "people" ? unit : "" })} />
-          <ToolButton icon="download" title="Save as CSV" act={saveAll} />
+          <CopyTools
+            file={fileName("retention", `by-${kind}`, today)}
+            curl={curlOfPath(path)}
+            picture={cohorts.length ? () => pictureOfTable(pictureTableOf(cohorts, kind, periods, asPeople), `Retention by ${kind}`, about) : undefined}
+            sheet={cohorts.length ? () => sheetOfCohorts(cohorts, kind, periods) : undefined}
+          />
         </>
       }
     >
@@ -57,7 +61,7 @@ export function Retention() {
               <tr>
                 <th scope="col">First seen</th>
                 <th scope="col" class="number">Persons</th>
-                {Array.from({ length: periods }, (_, index) => <th scope="col" class="number" key={index}>{index ? `+${index}` : kind === "day" ? "Day 0" : "Week 0"}</th>)}
+                {Array.from({ length: periods }, (_, index) => <th scope="col" class="number" key={index}>{columnName(kind, index)}</th>)}
               </tr>
             </thead>
             <tbody>
@@ -81,14 +85,31 @@ export function Retention() {
   );
 }
 
+const columnName = (kind: string, index: number): string => (index ? `+${index}` : kind === "day" ? "Day 0" : "Week 0");
+const stepOf = (count: number, size: number): number => (size ? Math.min(8, Math.ceil((count / size) * 8)) : 0);
+const shownCount = (count: number, size: number, asPeople: boolean): string => (asPeople ? count.toLocaleString("en") : ratio(size ? count / size : 0));
+
+const sheetOfCohorts = (cohorts: Cohort[], kind: string, periods: number): Sheet => ({
+  head: ["cohort", "size", ...Array.from({ length: periods }, (_, index) => `${kind}_${index}`)],
+  rows: cohorts.map(({ start, size, retained }) => [start, size, ...Array.from({ length: periods }, (_, index) => retained[index])]),
+});
+
+function pictureTableOf(cohorts: Cohort[], kind: string, periods: number, asPeople: boolean): PictureTable {
+  return {
+    columns: ["First seen", "Persons", ...Array.from({ length: periods }, (_, index) => columnName(kind, index))],
+    rows: cohorts.map(({ start, size, retained }) => ({
+      cells: [bucketLabel(start, kind), size.toLocaleString("en"), ...retained.map((count) => shownCount(count, size, asPeople))],
+      steps: [0, 0, ...retained.map((count) => stepOf(count, size))],
+    })),
+  };
+}
+
 function HeatCell({ cohort, index, isOpen, asPeople }: { cohort: Cohort; index: number; isOpen: boolean; asPeople: boolean }) {
   const count = cohort.retained[index];
   if (count === undefined) return <td />;
-  const share = cohort.size ? count / cohort.size : 0;
-  const step = Math.min(8, Math.ceil(share * 8));
   return (
-    <td class={`number h${step} ${isOpen ? "in-progress" : ""}`} title={`${count} of ${cohort.size}${isOpen ? ", still in progress" : ""}`}>
-      {asPeople ? count.toLocaleString("en") : ratio(share)}
+    <td class={`number h${stepOf(count, cohort.size)} ${isOpen ? "in-progress" : ""}`} title={`${count} of ${cohort.size}${isOpen ? ", still in progress" : ""}`}>
+      {shownCount(count, cohort.size, asPeople)}
     </td>
   );
 }

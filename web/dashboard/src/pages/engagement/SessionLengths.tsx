@@ -1,10 +1,13 @@
 // How long sessions are: a histogram of the chosen period.
 import { useLoad } from "../../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
-import { ToolButton } from "../../parts/MetricChart";
-import { csvOf, save } from "../../show/files";
-import { type LengthBucket, rangesOf } from "../../show/lengths";
+import { CopyTools, useTable } from "../../parts/CopyTools";
+import { aboutOf } from "../../parts/MetricChart";
+import { Table } from "../../parts/Table";
+import { curlOfPath, fileName, type Sheet } from "../../show/files";
+import { type LengthBucket, type LengthRange, rangesOf } from "../../show/lengths";
 import { ratio } from "../../show/numbers";
+import { pictureOfBars } from "../../show/picture-rows";
 import { period, view } from "../../state/app";
 
 const ASK_MS = 30_000;
@@ -18,13 +21,32 @@ function pathOf(): string {
   return `/v1/sessions/lengths?${parameters}`;
 }
 
+interface Lengths {
+  from: string;
+  to: string;
+  timezone: string;
+  sessions: number;
+  lengths: LengthBucket[];
+}
+
+const TITLE = "How long sessions are";
+
 export function SessionLengths() {
-  const { body, problem, isOld } = useLoad<{ sessions: number; lengths: LengthBucket[] }>(pathOf(), ASK_MS);
+  const path = pathOf();
+  const { body, problem, isOld } = useLoad<Lengths>(path, ASK_MS);
+  const asTable = useTable();
   const ranges = rangesOf(body?.lengths ?? []);
-  const most = Math.max(...ranges.map(({ sessions }) => sessions), 1);
-  const saveAll = (): void => save("session-lengths.csv", csvOf([["from_seconds", "to_seconds", "sessions"], ...(body?.lengths ?? []).map(({ from_seconds, to_seconds, sessions }) => [from_seconds, to_seconds, sessions])]));
+  const tools = (
+    <CopyTools
+      file={fileName("session-lengths", body?.from.slice(0, 16), body?.to.slice(0, 16))}
+      curl={curlOfPath(path)}
+      asTable={asTable}
+      picture={body ? () => pictureOfBars(barsOf(ranges, body.sessions), TITLE, aboutOf(body, view.value.filters)) : undefined}
+      sheet={body ? () => sheetOfLengths(body) : undefined}
+    />
+  );
   return (
-    <Card label="Session lengths" title="How long sessions are" isOld={isOld} tools={<ToolButton icon="download" title="Save as CSV" act={saveAll} />}>
+    <Card label="Session lengths" title={TITLE} isOld={isOld} tools={tools}>
       {problem && !body ? (
         <ProblemNote problem={problem} />
       ) : !body ? (
@@ -33,19 +55,53 @@ export function SessionLengths() {
         <Empty>No session began in this period.</Empty>
       ) : (
         <>
-          <ol class="bars">
-            {ranges.map(({ name, sessions }) => (
-              <li key={name} class="bar-row flat">
-                <span class="bar-fill" style={{ width: `${sessions ? Math.max(1, (sessions / most) * 100) : 0}%` }} />
-                <span class="bar-name">{name}</span>
-                <span class="quiet">{ratio(sessions / body.sessions)}</span>
-                <span class="value" data-value={sessions}>{sessions.toLocaleString("en")}</span>
-              </li>
-            ))}
-          </ol>
+          {asTable.value ? <LengthTable ranges={ranges} sessions={body.sessions} /> : <LengthBars ranges={ranges} sessions={body.sessions} />}
           <p class="quiet note">From the first to the last event. A session of one event has 0 s. Borders are within 5 %.</p>
         </>
       )}
     </Card>
   );
 }
+
+interface RangesProps {
+  ranges: LengthRange[];
+  sessions: number;
+}
+
+const LengthBars = ({ ranges, sessions }: RangesProps) => (
+  <ol class="bars">
+    {barsOf(ranges, sessions).map(({ name, share, part, count }) => (
+      <li key={name} class="bar-row flat">
+        <span class="bar-fill" style={{ width: `${count ? Math.max(1, share * 100) : 0}%` }} />
+        <span class="bar-name">{name}</span>
+        <span class="quiet">{part}</span>
+        <span class="value" data-value={count}>{count.toLocaleString("en")}</span>
+      </li>
+    ))}
+  </ol>
+);
+
+const LengthTable = ({ ranges, sessions }: RangesProps) => (
+  <Table label={TITLE} columns={["Length", "#Sessions", "#Share"]}>
+    {ranges.map(({ name, sessions: count }) => (
+      <tr key={name}>
+        <th scope="row">{name}</th>
+        <td class="number" data-value={count}>{count.toLocaleString("en")}</td>
+        <td class="number quiet">{ratio(count / sessions)}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+function barsOf(ranges: LengthRange[], sessions: number) {
+  const most = Math.max(...ranges.map(({ sessions: count }) => count), 1);
+  return ranges.map(({ name, sessions: count }) => {
+    const part = sessions ? ratio(count / sessions) : "–";
+    return { name, count, part, value: `${count.toLocaleString("en")} · ${part}`, share: count / most };
+  });
+}
+
+const sheetOfLengths = ({ lengths }: Lengths): Sheet => ({
+  head: ["from_seconds", "to_seconds", "sessions"],
+  rows: lengths.map(({ from_seconds, to_seconds, sessions }) => [from_seconds, to_seconds, sessions]),
+});

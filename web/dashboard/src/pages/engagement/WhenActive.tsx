@@ -2,17 +2,20 @@
 import type { Answer } from "../../api/types";
 import { useAnswers } from "../../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
-import { isOpenBucket, ToolButton } from "../../parts/MetricChart";
+import { CopyTools } from "../../parts/CopyTools";
+import { aboutOf, fileOf, isOpenBucket } from "../../parts/MetricChart";
 import { Table } from "../../parts/Table";
-import { csvOf, save } from "../../show/files";
+import { curlOf, type Sheet } from "../../show/files";
 import { compact } from "../../show/numbers";
+import { type PictureTable, pictureOfTable } from "../../show/picture-rows";
 import { span } from "../../show/times";
 import { HOURS, meansOfWeek, WEEKDAYS, weekFrom } from "../../show/week";
 import { minute, project, view, zone } from "../../state/app";
-import { canAsk, isRefused, queryOf } from "../../state/ask";
+import { canAsk, isRefused, queryOf, reasonOf } from "../../state/ask";
 import { minutesOf } from "../../state/period";
 
 const METRIC = "sessions";
+const TITLE = "When people come";
 const PERIOD = { from: "-28d", to: "now" };
 /** Hours are kept for 60 days; fewer than seven days have no whole week. */
 const MINUTES = { least: 10_080, most: 86_000 };
@@ -24,18 +27,30 @@ export function WhenActive() {
   const isAsked = canAsk(METRIC) && !isRefused(query);
   const { answers, problem, isOld } = useAnswers(isAsked ? [query] : []);
   const answer = answers?.[0];
+  const reason = reasonOf(query);
+  const means = answer?.interval === "hour" ? meansOf(answer) : undefined;
+  const tools = (
+    <CopyTools
+      file={fileOf({ ...query, metric: "sessions_by-hour-of-week" }, answer)}
+      curl={curlOf(query)}
+      picture={answer && means && (() => pictureOfTable(pictureTableOf(means), `${TITLE}: sessions that begin, on average`, aboutOf(answer, query.filters)))}
+      sheet={means && (() => sheetOfWeek(means))}
+    />
+  );
   return (
-    <Card label="When" title="When people come" isOld={isOld} tools={answer && <ToolButton icon="download" title="Save as CSV" act={() => saveWeek(answer)} />}>
-      {!isAsked ? (
+    <Card label="When" title={TITLE} isOld={isOld} tools={tools}>
+      {reason && reason.lost !== "comparison" ? (
+        <ProblemNote problem={reason.problem} />
+      ) : !isAsked ? (
         <Empty>Sessions are not counted with these filters.</Empty>
       ) : problem && !answer ? (
         <ProblemNote problem={problem} />
-      ) : !answer ? (
+      ) : !answer || !means ? (
         <Skeleton rows={7} />
       ) : (
         <>
           <p class="quiet note">Sessions that begin in such an hour, on average: {span(answer.from, answer.to)}, {answer.timezone}.</p>
-          <WeekTable means={meansOf(answer)} />
+          <WeekTable means={means} />
         </>
       )}
     </Card>
@@ -53,11 +68,10 @@ const dayName = (day: number): string => WEEKDAYS[day]?.replace(/^./, (letter) =
 const hourName = (hour: number): string => String(hour).padStart(2, "0");
 
 function WeekTable({ means }: { means: (number | null)[][] }) {
-  const most = Math.max(...means.flat().map((mean) => mean ?? 0));
-  const step = (mean: number | null): number => (mean && most ? Math.ceil((mean / most) * 8) : 0);
+  const step = stepsOf(means);
   return (
     <Table label="Hours of the week" class="heat week" columns={["Day", ...HOURS.map((hour) => `#${hourName(hour)}`)]}>
-      {weekFrom(project.value?.week_start ?? "").map((day) => (
+      {daysOfWeek().map((day) => (
         <tr key={day}>
           <th scope="row">{dayName(day).slice(0, 3)}</th>
           {HOURS.map((hour) => {
@@ -74,8 +88,24 @@ function WeekTable({ means }: { means: (number | null)[][] }) {
   );
 }
 
-function saveWeek(answer: Answer): void {
-  const means = meansOf(answer);
-  const rows = weekFrom(project.value?.week_start ?? "").map((day) => [dayName(day), ...(means[day] ?? [])]);
-  save("sessions_by-hour-of-week.csv", csvOf([["day", ...HOURS.map(hourName)], ...rows]));
+/** A step of colour for each mean, 0 to 8. */
+function stepsOf(means: (number | null)[][]): (mean: number | null) => number {
+  const most = Math.max(...means.flat().map((mean) => mean ?? 0));
+  return (mean) => (mean && most ? Math.ceil((mean / most) * 8) : 0);
+}
+
+const daysOfWeek = (): number[] => weekFrom(project.value?.week_start ?? "");
+
+const sheetOfWeek = (means: (number | null)[][]): Sheet => ({
+  head: ["day", ...HOURS.map(hourName)],
+  rows: daysOfWeek().map((day) => [dayName(day), ...(means[day] ?? [])]),
+});
+
+function pictureTableOf(means: (number | null)[][]): PictureTable {
+  const step = stepsOf(means);
+  const rows = daysOfWeek().map((day) => {
+    const own = means[day] ?? [];
+    return { cells: [dayName(day), ...own.map(shownMean)], steps: [0, ...own.map(step)] };
+  });
+  return { columns: ["", ...HOURS.map(hourName)], rows };
 }

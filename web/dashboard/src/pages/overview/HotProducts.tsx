@@ -2,15 +2,19 @@
 import type { ProductRow } from "../../api/types";
 import { useLoad } from "../../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
+import { CopyCurl } from "../../parts/CopyTools";
 import { Link } from "../../parts/Shell";
 import { Delta, Value } from "../../parts/Value";
+import { curlOfPath } from "../../show/files";
 import { pageView } from "../../state/app";
 import { ProductMark } from "../products/ProductMark";
 
+const PATH = "/v1/products/trending?by=views&window=24h&limit=5";
+
 export function HotProducts() {
-  const { body, problem } = useLoad<{ results: ProductRow[] }>("/v1/products/trending?by=views&window=24h&limit=5", 10_000);
+  const { body, problem } = useLoad<{ results: ProductRow[] }>(PATH, 10_000);
   return (
-    <Card title="Hot products" label="Hot products">
+    <Card title="Hot products" label="Hot products" tools={<CopyCurl curl={curlOfPath(PATH)} of="Hot products" />}>
       {problem && !body ? (
         <ProblemNote problem={problem} />
       ) : !body ? (

@@ -1,9 +1,11 @@
 // The newest orders, refunds and sign-ups. A row opens the feed.
-import { type FeedFilter, useFeed } from "../../live/feed";
+import { type FeedFilter, recentPath, useFeed } from "../../live/feed";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
+import { CopyCurl } from "../../parts/CopyTools";
 import { useNow } from "../../parts/LiveDot";
 import { Link } from "../../parts/Shell";
 import { serverNow } from "../../live/board";
+import { curlOfPath } from "../../show/files";
 import { aboutOf, amountOf, eventName, personOf } from "../../show/events";
 import { ago } from "../../show/times";
 import { hidesMoney, pageView } from "../../state/app";
@@ -17,7 +19,7 @@ export function JustHappened() {
   const shown = items?.filter(({ status }) => status === "counted").slice(0, ROWS) ?? [];
   if (problem?.status === 404) return null;
   return (
-    <Card title="Just happened" label="Just happened">
+    <Card title="Just happened" label="Just happened" tools={<CopyCurl curl={curlOfPath(recentPath(EVENTS, ROWS))} of="Just happened" />}>
       {problem && !items ? (
         <ProblemNote problem={problem} />
       ) : !items ? (

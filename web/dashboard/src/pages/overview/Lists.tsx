@@ -4,13 +4,15 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Query } from "../../api/types";
 import { useAnswers } from "../../live/use";
 import { BarList } from "../../parts/BarList";
-import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
+import { useTable } from "../../parts/CopyTools";
+import { ListTools } from "../../parts/ListTools";
+import { Card, Empty, OF_PERIOD, ProblemNote, Skeleton, Words } from "../../parts/Card";
 import { Link } from "../../parts/Shell";
 import { dimensionName, metricName } from "../../show/names";
 import { span } from "../../show/times";
 import { isWall, metrics, minute, pageView, view, zone } from "../../state/app";
 import { minutesOf } from "../../state/period";
-import { canAsk, isRefused, queryOf } from "../../state/ask";
+import { canAsk, isRefused, queryOf, reasonOf } from "../../state/ask";
 
 const ROWS = 8;
 const FAR_LISTS_MS = 1_000;
@@ -23,10 +25,10 @@ const LISTS: { title: string; dimensions: string[] }[] = [
 const FIRST: Record<string, string[]> = { page: ["page_views"], event: ["events"] };
 const METRICS = ["visitors", "sessions", "page_views", "events"];
 
-/** The metric of a list: persons if they are counted by it, else what is. */
-function metricFor(dimension: string): string | undefined {
+/** What may be asked for a list, best first: persons if they are counted by it, else what is. */
+function candidates(dimension: string): Query[] {
   const wanted = [...(FIRST[dimension] ?? []), ...METRICS];
-  return wanted.find((metric) => canAsk(metric, [dimension]) && !isRefused(queryOf(metric, { breakdown: [dimension] })));
+  return wanted.filter((metric) => canAsk(metric, [dimension])).map((metric) => queryOf(metric, { breakdown: [dimension], limit: ROWS }));
 }
 
 const isCounted = (dimension: string): boolean => [...metrics.value.values()].some((metric) => metric.dimensions.includes(dimension));
@@ -69,9 +71,12 @@ function List({ title, dimensions }: { title: string; dimensions: string[] }) {
   const { isNear, place } = useNear();
   const open = useSignal(dimensions[0] as string);
   const dimension = dimensions.includes(open.value) ? open.value : (dimensions[0] as string);
-  const metric = metricFor(dimension);
-  const queries: Query[] = isNear.value && metric ? [queryOf(metric, { breakdown: [dimension], limit: ROWS })] : [];
-  const shown = useAnswers(queries);
+  const wanted = candidates(dimension);
+  const query = wanted.find((one) => !isRefused(one));
+  const metric = query?.metric;
+  const refusal = wanted[0] && !query ? reasonOf(wanted[0])?.problem : undefined;
+  const shown = useAnswers(isNear.value && query ? [query] : []);
+  const asTable = useTable();
   const isShort = minutesOf(view.value.from, view.value.to, zone.value, minute.value) <= 180;
   const answer = shown.answers?.[0];
   const isAnswered = answer && Object.keys(answer.results[0]?.dimensions ?? { [dimension]: "" })[0] === dimension;
@@ -87,22 +92,30 @@ function List({ title, dimensions }: { title: string; dimensions: string[] }) {
           {metric ? metricName(metric) : ""}
           {isAnswered && isShort && ` · ${span(answer.from, answer.to)}`}
         </div>
-        {!metric ? (
+        {refusal ? (
+          <Empty>
+            <span>{OF_PERIOD.some((name) => refusal.field?.endsWith(name)) ? refusal.title : "Not counted together with these filters."}</span>
+            <span class="note"><Words text={refusal.detail} /></span>
+          </Empty>
+        ) : !metric ? (
           <Empty>Not counted together with these filters.</Empty>
         ) : shown.problem && !isAnswered ? (
           <ProblemNote problem={shown.problem} />
         ) : !isAnswered ? (
           <Skeleton rows={ROWS} />
         ) : answer.results.length ? (
-          <BarList answer={answer} dimension={dimension} />
+          <BarList answer={answer} dimension={dimension} asTable={asTable.value} />
         ) : (
           <Empty>Nothing in this period.</Empty>
         )}
       </div>
-      {metric && !isWall.value && (
-        <Link class="more" to={{ ...pageView("explore"), metric, breakdown: [dimension] }}>
-          All in Explore
-        </Link>
+      {query && !isWall.value && (
+        <footer class="list-foot">
+          <Link class="more" to={{ ...pageView("explore"), metric: query.metric, breakdown: [dimension] }}>
+            All in Explore
+          </Link>
+          <div class="tools"><ListTools query={query} answer={isAnswered ? answer : undefined} dimension={dimension} asTable={asTable} /></div>
+        </footer>
       )}
     </Card>
   );

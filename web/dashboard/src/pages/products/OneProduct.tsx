@@ -6,15 +6,17 @@ import { useAnswers } from "../../live/use";
 import { BarList } from "../../parts/BarList";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
 import { FilterBar } from "../../parts/FilterBar";
-import { Funnel } from "../../parts/Funnel";
+import { Funnel, FunnelTools, stepsOf } from "../../parts/Funnel";
+import { useTable } from "../../parts/CopyTools";
+import { Reasons } from "../../parts/Reasons";
 import { canEdit, Link, NewProductLink } from "../../parts/links";
+import { ListTools } from "../../parts/ListTools";
 import { MetricChart } from "../../parts/MetricChart";
 import { Value } from "../../parts/Value";
-import { copy, curlOfAll } from "../../show/files";
 import { exact } from "../../show/numbers";
 import { dimensionName } from "../../show/names";
 import { go, interval, pageView, setMore, view } from "../../state/app";
-import { canAsk, isRefused, queryOf } from "../../state/ask";
+import { canAsk, isRefused, queryOf, reasonOf } from "../../state/ask";
 import { needProducts, products } from "../../state/products";
 import { EventRows } from "../feed/EventRows";
 import { ProductMark } from "./ProductMark";
@@ -27,17 +29,14 @@ export function OneProduct({ id }: { id: string }) {
   const product = products.value.get(id);
   useEffect(() => void needProducts([id]), [id]);
   const filters = { ...view.value.filters, product_id: [id] };
-  const queries = [...STEPS, ...OTHERS]
+  const wanted = [...STEPS, ...OTHERS]
     .filter((name) => canAsk(name, ["product_id"]))
-    .map((name) => queryOf(name, { filters, interval: interval.value }))
-    .filter((query) => !isRefused(query));
+    .map((name) => queryOf(name, { filters, interval: interval.value }));
+  const queries = wanted.filter((query) => !isRefused(query));
   const shown = useAnswers(queries);
   const chosen = queries.find(({ metric }) => metric === view.value.metric) ?? queries[0];
   const answers = shown.answers ?? [];
-  const steps = answers.map((answer) => ({
-    metric: answer.metric, unit: answer.unit, currency: answer.currency ?? "", error: answer.meta.error,
-    total: answer.results[0]?.total ?? null, previous: answer.results[0]?.previous ?? null,
-  }));
+  const steps = stepsOf(answers);
   const name = product?.name || id;
   return (
     <div class="page">
@@ -53,16 +52,18 @@ export function OneProduct({ id }: { id: string }) {
         </div>
         <div class="row copies">
           {product && canEdit() && <EditLink id={id} />}
-          {queries.length > 0 && <button type="button" class="button small" onClick={() => void copy(curlOfAll(queries), "The curl line is")}>Copy as curl</button>}
           <Link class="button small" to={pageView("products")}>All products</Link>
         </div>
       </header>
       <FilterBar />
-      <Card label="From view to order" title="From view to order" isOld={shown.isOld}>
-        {shown.problem && !shown.answers ? (
+      <Reasons queries={wanted} />
+      <Card label="From view to order" title="From view to order" isOld={shown.isOld} tools={queries.length > 0 && <FunnelTools queries={queries} answers={shown.answers} file={`product_${id}`} />}>
+        {!wanted.length ? (
+          <Empty>Not counted by product together with these filters.</Empty>
+        ) : shown.problem && !shown.answers ? (
           <ProblemNote problem={shown.problem} />
         ) : !shown.answers ? (
-          <Skeleton rows={3} />
+          queries.length > 0 && <Skeleton rows={3} />
         ) : (
           <Funnel steps={steps.filter(({ metric }) => STEPS.includes(metric))} {...(chosen ? { chosen: chosen.metric } : {})} choose={(metric) => go({ metric }, true)} />
         )}
@@ -91,11 +92,24 @@ function EditLink({ id }: { id: string }) {
 
 function ProductList({ dimension, filters }: { dimension: string; filters: Record<string, string[]> }) {
   const query: Query = queryOf("product_views", { filters, breakdown: [dimension], limit: 8 });
-  const shown = useAnswers(canAsk("product_views", ["product_id", dimension]) ? [query] : []);
+  const isAsked = canAsk("product_views", ["product_id", dimension]) && !isRefused(query);
+  const shown = useAnswers(isAsked ? [query] : []);
   const answer = shown.answers?.[0];
+  const asTable = useTable();
+  const problem = shown.problem ?? reasonOf(query)?.problem;
   return (
-    <Card title={`Views by ${dimensionName(dimension).toLowerCase()}`} label={`Views by ${dimension}`} isOld={shown.isOld}>
-      {shown.problem && !answer ? <ProblemNote problem={shown.problem} /> : !answer ? <Skeleton rows={5} /> : answer.results.length ? <BarList answer={answer} dimension={dimension} /> : <Empty>Nothing in this period.</Empty>}
+    <Card title={`Views by ${dimensionName(dimension).toLowerCase()}`} label={`Views by ${dimension}`} isOld={shown.isOld} tools={<ListTools query={query} answer={answer} dimension={dimension} asTable={asTable} />}>
+      {problem && !answer ? (
+        <ProblemNote problem={problem} />
+      ) : !isAsked ? (
+        <Empty>Not counted together with these filters.</Empty>
+      ) : !answer ? (
+        <Skeleton rows={5} />
+      ) : answer.results.length ? (
+        <BarList answer={answer} dimension={dimension} asTable={asTable.value} />
+      ) : (
+        <Empty>Nothing in this period.</Empty>
+      )}
     </Card>
   );
 }

@@ -1,14 +1,16 @@
 // Products with their numbers, sorted by the server; the shares of step to step are made from the row.
-import type { Unit } from "../../api/types";
+import type { Answer, Query, Unit } from "../../api/types";
 import { Card, Empty } from "../../parts/Card";
 import { Link, NewProductLink } from "../../parts/links";
 import { Delta, Value } from "../../parts/Value";
-import { csvOf, fileName, save } from "../../show/files";
-import { ratio } from "../../show/numbers";
+import { curlOfAll, type Sheet } from "../../show/files";
+import { exact, ratio } from "../../show/numbers";
 import { metricName } from "../../show/names";
-import { pageView, period, setMore } from "../../state/app";
+import { pageView, setMore, view } from "../../state/app";
 import { products } from "../../state/products";
-import { ToolButton } from "../../parts/MetricChart";
+import { CopyTools } from "../../parts/CopyTools";
+import { aboutOf, fileOf } from "../../parts/MetricChart";
+import { type PictureTable, pictureOfTable } from "../../show/picture-rows";
 import { ProductMark } from "./ProductMark";
 
 export interface ProductNumbers {
@@ -20,26 +22,42 @@ export interface ProductNumbers {
 interface ProductTableProps {
   rows: ProductNumbers[];
   by: string;
-  unit: Unit;
+  /** What was asked: the ranking, and the other columns for its products. */
+  queries: Query[];
+  answer: Answer;
   currency: string;
   isOld: boolean;
 }
 
 const COLUMNS = ["product_views", "adds_to_cart", "orders", "units", "revenue", "visitors"];
+const unitOf = (name: string): Unit => (name === "revenue" ? "money" : "count");
 const SHORT: Record<string, string> = { product_views: "Views", adds_to_cart: "Carts" };
 
-export function ProductTable({ rows, by, unit, currency, isOld }: ProductTableProps) {
+export function ProductTable({ rows, by, queries, answer, currency, isOld }: ProductTableProps) {
   const share = (row: ProductNumbers, upper: string, lower: string): string => {
     const [a, b] = [row.values[upper], row.values[lower]];
     return b ? ratio((a ?? 0) / b) : "–";
   };
-  const saveAll = (): void => {
-    const head = ["product_id", "name", ...COLUMNS];
-    const lines = rows.map(({ id, values }) => [id, products.value.get(id)?.name ?? "", ...COLUMNS.map((name) => values[name])]);
-    save(`${fileName("products", by, period.value.from)}.csv`, csvOf([head, ...lines]));
-  };
+  const title = `${rows.length} products by ${(SHORT[by] ?? metricName(by)).toLowerCase()}`;
+  const asked = queries.map(({ metric }) => metric);
+  const sheet = (): Sheet => ({
+    head: ["product_id", "name", ...COLUMNS],
+    rows: rows.map(({ id, values }) => [id, products.value.get(id)?.name ?? "", ...COLUMNS.map((name) => values[name])]),
+  });
+  const table = (): PictureTable => ({
+    columns: ["Product", ...COLUMNS.map((name) => SHORT[name] ?? metricName(name))],
+    rows: rows.map(({ id, values }) => ({ cells: [products.value.get(id)?.name || id, ...COLUMNS.map((name) => exact(values[name], { unit: unitOf(name), currency }))] })),
+  });
+  const tools = (
+    <CopyTools
+      file={fileOf({ metric: `products_by-${by}` }, answer)}
+      curl={curlOfAll(queries)}
+      picture={() => pictureOfTable(table(), title, aboutOf(answer, view.value.filters))}
+      sheet={sheet}
+    />
+  );
   return (
-    <Card label="Products" title={`${rows.length} products by ${(SHORT[by] ?? metricName(by)).toLowerCase()}`} isOld={isOld} tools={<ToolButton icon="download" title="Save as CSV" act={saveAll} />}>
+    <Card label="Products" title={title} isOld={isOld} tools={tools}>
       {!rows.length && <Empty>No product in this period.</Empty>}
       {rows.length > 0 && (
         <div class="table-box" tabIndex={0} role="region" aria-label="Products">
@@ -68,12 +86,12 @@ export function ProductTable({ rows, by, unit, currency, isOld }: ProductTablePr
                   <th scope="row"><ProductCell id={row.id} /></th>
                   {COLUMNS.map((name) => (
                     <td class={`number ${name === by ? "strong" : ""}`} key={name}>
-                      {row.values[name] === undefined ? <span class="quiet">…</span> : <Value value={row.values[name]} unit={name === "revenue" ? "money" : "count"} currency={currency} />}
+                      {row.values[name] !== undefined ? <Value value={row.values[name]} unit={unitOf(name)} currency={currency} /> : <span class="quiet" title={asked.includes(name) ? undefined : "Not counted by product together with these filters"}>{asked.includes(name) ? "…" : "–"}</span>}
                     </td>
                   ))}
                   <td class="number quiet">{share(row, "adds_to_cart", "product_views")}</td>
                   <td class="number quiet">{share(row, "orders", "adds_to_cart")}</td>
-                  <td class="number"><Delta metric={by} now={row.values[by] ?? null} before={row.previous} unit={unit} /></td>
+                  <td class="number"><Delta metric={by} now={row.values[by] ?? null} before={row.previous} unit={answer.unit} /></td>
                 </tr>
               ))}
             </tbody>

@@ -4,12 +4,20 @@ import type { ProductRow } from "../../api/types";
 import { useLoad } from "../../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
 import { Delta, Value } from "../../parts/Value";
-import { compact } from "../../show/numbers";
+import { CopyTools } from "../../parts/CopyTools";
+import { type Cell, curlOfPath, fileName, type Sheet } from "../../show/files";
+import { compact, exact } from "../../show/numbers";
+import { type PictureTable, pictureOfTable } from "../../show/picture-rows";
+import { span } from "../../show/times";
 import { view } from "../../state/app";
 import { needProducts } from "../../state/products";
 import { ProductCell } from "./ProductTable";
 
+const TITLE = "Trending in the last 24 hours, by views";
+
 interface TrendingAnswer {
+  from: string;
+  to: string;
   results: ProductRow[];
   half_life_seconds: number;
 }
@@ -20,8 +28,17 @@ export function Trending() {
   const { body, problem, isOld } = useLoad<TrendingAnswer>(path, 10_000);
   const ids = (body?.results ?? []).map(({ product_id }) => product_id);
   useEffect(() => void needProducts(ids), [ids.join("\n")]);
+  const results = body?.results.length ? body.results : undefined;
+  const tools = (
+    <CopyTools
+      file={fileName("trending-products", category)}
+      curl={curlOfPath(path)}
+      picture={results && (() => pictureOfTable(pictureTableOf(results), TITLE, [category, body?.from && body.to && span(body.from, body.to)].filter(Boolean).join(" · ")))}
+      sheet={results && (() => sheetOfTrending(results))}
+    />
+  );
   return (
-    <Card label="Trending products" title="Trending in the last 24 hours, by views" isOld={isOld}>
+    <Card label="Trending products" title={TITLE} isOld={isOld} tools={tools}>
       {problem && !body ? (
         <ProblemNote problem={problem} />
       ) : !body ? (
@@ -51,7 +68,7 @@ export function Trending() {
                   <td class="number"><Value value={row.value} unit="count" isExact /></td>
                   <td class="number quiet"><Value value={row.previous} unit="count" isExact /></td>
                   <td class="number"><Delta metric="product_views" now={row.value} before={row.previous} unit="count" /></td>
-                  <td class="quiet">{reason(row)}</td>
+                  <td class="quiet nowrap">{reason(row)}</td>
                 </tr>
               ))}
             </tbody>
@@ -67,3 +84,16 @@ function reason({ value, previous }: ProductRow): string {
   const times = (value ?? 0) / previous;
   return times >= 1 ? `${times.toFixed(1)} × the views of the day before` : "many views, though fewer than the day before";
 }
+
+const sheetOfTrending = (results: ProductRow[]): Sheet => ({
+  head: ["product_id", "name", "score", "views", "before"],
+  rows: results.map(({ product_id, name, score, value, previous }): Cell[] => [product_id, name, score, value, previous]),
+});
+
+const pictureTableOf = (results: ProductRow[]): PictureTable => ({
+  columns: ["Product", "Score", "Views", "Before"],
+  rows: results.map(({ product_id, name, score, value, previous }) => {
+    const counts = [value, previous ?? null].map((count) => exact(count, { unit: "count" }));
+    return { cells: [name ?? product_id, compact(Math.round(score ?? 0)), ...counts] };
+  }),
+});

@@ -4,7 +4,7 @@ import { useLoad } from "../../live/use";
 import { Card, ProblemNote, Skeleton } from "../../parts/Card";
 import { Table } from "../../parts/Table";
 import { plural } from "../../show/numbers";
-import { timeOfDay } from "../../show/times";
+import { ago, timeOfDay } from "../../show/times";
 import { zone } from "../../state/app";
 
 interface Readiness {
@@ -25,7 +25,7 @@ export function Health() {
   const partitions = body.freshness?.partitions ?? [];
   const behind = partitions.filter(({ lag }) => lag > 0);
   const stopped = behind.filter(({ advanced_s_ago }) => advanced_s_ago > STOPPED_S);
-  const rows = [...partitions].sort((a, b) => b.lag - a.lag || a.shard - b.shard || a.partition - b.partition).slice(0, 48);
+  const rows = [...partitions].sort((a, b) => b.lag - a.lag || a.topic_id.localeCompare(b.topic_id) || a.partition - b.partition || a.shard - b.shard).slice(0, 48);
   return (
     <>
       <div class="pair">
@@ -58,7 +58,7 @@ export function Health() {
               <td class="number">{row.partition}</td>
               <td class="number">{row.shard}</td>
               <td class={`number ${row.lag > 0 && row.advanced_s_ago > STOPPED_S ? "wrong" : ""}`}>{row.lag.toLocaleString("en")}</td>
-              <td class="number quiet">{row.advanced_s_ago.toFixed(1)} s ago</td>
+              <td class="number quiet">{ago(row.advanced_s_ago * 1_000)}</td>
             </tr>
           ))}
         </Table>
