@@ -1,4 +1,4 @@
-"""What a page gives away: the curl line of each number, and of each card its table, its CSV and its PNG; else the reason.
+"""What a page gives away: the curl line of each number; the table, CSV and PNG of each card; else the reason.
 
 The pain: a number on a page that nobody can ask for again, and a page that leaves a chart out without a word.
 """
