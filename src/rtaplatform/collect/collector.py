@@ -104,7 +104,7 @@ class Collector:
                 route=arrival.route,
                 denied=arrival.denied,
             )
-            refused = DraftRefused(0, Reason.NOT_JSON, error.field, error.detail)
+            refused = DraftRefused(0, error.reason or Reason.NOT_JSON, error.field, error.detail)
             self._rejected.keep([(Draft(request, 0, body), refused)])
 
     async def collect_single(self, body: bytes, kind: str, project: str, arrival: RequestArrival) -> dict[str, Any]:

@@ -55,7 +55,14 @@ class InvalidParameter(Rejected):
         return cls(f"There is no parameter {name[:100]!r}.", field=name[:100], allowed=list(allowed), hint=hint)
 
 
-class UnreadableBody(Rejected): ...
+class UnreadableBody(Rejected):
+    """`reason` is the `core.events.Reason` with which a body without events is kept; None means that it is not JSON."""
+
+    def __init__(
+        self, detail: str, *, field: str | None = None, allowed: Any = None, hint: str | None = None, reason: Any = None
+    ) -> None:
+        super().__init__(detail, field=field, allowed=allowed, hint=hint)
+        self.reason = reason
 
 
 class MalformedRequest(Rejected): ...

@@ -78,10 +78,26 @@ async def test_of_a_batch_only_the_refused_events_are_kept() -> None:
     assert reasons == [(b"3", b"not_an_object"), (b'{"type":"fax","userId":"u"}', b"unknown_type")]
 
 
-async def test_a_body_without_events_is_kept_too() -> None:
+@pytest.mark.parametrize(
+    ("body", "reason", "field"),
+    [
+        (b"{", b"not_json", None), (b"NaN", b"not_json", None), (b'{"batch":[]} x', b"not_json", None),
+        (b"[]", b"not_an_object", None), (b'"batch"', b"not_an_object", None),
+        (b"{}", b"invalid_field", b"batch"), (b'{"batch":{}}', b"invalid_field", b"batch"),
+        (b'{"batch":[%s0]}' % (b"0," * 5_000), b"invalid_field", b"batch"),
+    ],
+)  # fmt: skip
+async def test_a_body_without_events_is_kept_too_with_the_reason_that_is_true(
+    body: bytes, reason: bytes, field: bytes | None
+) -> None:
     queue = Queue()
-    _make_collector(queue).keep_unreadable(b"{", "demo", ARRIVAL, UnreadableBody("No list.", field="batch"))
-    assert [(letter["value"], letter["headers"]["rta-field"]) for letter in queue.records] == [(b"{", b"batch")]
+    with pytest.raises(UnreadableBody) as raised:
+        read_batch(body)
+    _make_collector(queue).keep_unreadable(body[:20], "demo", ARRIVAL, raised.value)
+    letters = [
+        (item["value"], item["headers"]["rta-reason"], item["headers"].get("rta-field")) for item in queue.records
+    ]
+    assert letters == [(body[:20], reason, field)]
 
 
 async def test_a_full_queue_drops_and_counts_and_refuses_nothing_more() -> None:

@@ -5,7 +5,6 @@ Turns the options into a `SimulationPlan`.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import math
@@ -24,10 +23,10 @@ from urllib.parse import urlsplit
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, find_folder
+from rtaplatform.cli.project_check import require_project
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from rtaplatform.core.projects import ProjectSettings
     from rtaplatform.simulate.over_http.http_run import CollectorAddress
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
@@ -115,7 +114,9 @@ def _run(
     from rtaplatform.simulate.over_http.http_run import simulate_over_http
     from rtaplatform.simulate.run import SimulationRun, simulate
 
-    project = _require_project(connections, plan.project)
+    # All events of an unknown project would be dead letters. The simulator of `rta up` has no access to PostgreSQL, and
+    # sends to the demo project.
+    project = None if os.environ.get("RTA_SUPERVISED") else require_project(connections, plan.project)
     # Thousands of visits are alive at once, without cycles. Searching for cycles would cost a third of the speed.
     gc.set_threshold(100_000, 50, 100)
     stopped = Event()
@@ -154,31 +155,6 @@ def _find_collector(plan: SimulationPlan, connections: Connections, url: str, wr
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise _make_usage_error(f"--url {url} is no address of a collector.", "Write it as https://rta.example.com.")
     return CollectorAddress(url, write_key)
-
-
-def _require_project(connections: Connections, project: str) -> ProjectSettings | None:
-    """Return the project; None if it cannot be looked up. Raise SetupError if there is none.
-
-    All events of an unknown project would be dead letters. The simulator of `rta up` skips this check, because it has
-    no access to PostgreSQL and sends to the demo project.
-    """
-    if os.environ.get("RTA_SUPERVISED"):
-        return None
-    try:
-        catalog = connections.read_catalog_settings()
-    except SetupError as error:
-        if error.exit_code == _USAGE:
-            raise
-        _say(f"No PostgreSQL is known, so it is not checked whether there is a project {project!r}.")
-        return None
-    from rtaplatform.operate.project_operations import find_projects
-
-    projects = asyncio.run(find_projects(catalog))
-    if project not in projects:
-        raise _make_usage_error(
-            f"There is no project {project!r}.", f"There are: {', '.join(sorted(projects)[:20]) or 'none'}."
-        )
-    return projects[project]
 
 
 def _require_consistent(plan: SimulationPlan) -> None:

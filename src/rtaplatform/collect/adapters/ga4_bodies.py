@@ -18,6 +18,7 @@ from rtaplatform.collect.body.json_reading import repair, trim_white_space
 from rtaplatform.collect.enrich.locations import make_location
 from rtaplatform.collect.enrich.user_agents import PHONE, TV
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.events import Reason
 
 SHARED_BYTES_MAX = 2_048  # of an id or a time, which each event of the request repeats
 _SHARED = ("client_id", "app_instance_id", "user_id", "timestamp_micros")
@@ -104,12 +105,14 @@ def is_given(raw: Raw) -> bool:
 def _check_shared(read: Ga4Body) -> Ga4Body:
     for name in _SHARED:
         if len(getattr(read, name)) > SHARED_BYTES_MAX:
-            raise UnreadableBody(f"`{name}` has more than {SHARED_BYTES_MAX} bytes.", field=name)
+            raise UnreadableBody(
+                f"`{name}` has more than {SHARED_BYTES_MAX} bytes.", field=name, reason=Reason.INVALID_FIELD
+            )
     return read
 
 
 def _make_no_events_error() -> UnreadableBody:
-    return UnreadableBody("`events` is a list of events.", field="events")
+    return UnreadableBody("`events` is a list of events.", field="events", reason=Reason.INVALID_FIELD)
 
 
 def _try_to_decode(text: bytes) -> Ga4Body | None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.core.errors import UnreadableBody
-from rtaplatform.core.events import BATCH_EVENTS_MAX
+from rtaplatform.core.events import BATCH_EVENTS_MAX, Reason
 
 STEPS_MAX = 100_000
 RESCUED_BYTES_MAX = 4 << 20
@@ -56,14 +56,15 @@ SEGMENT_BATCH = make_list_form(
 
 def make_too_many_events_error() -> UnreadableBody:
     return UnreadableBody(
-        f"The batch has more than {BATCH_EVENTS_MAX} events.", field="batch", allowed={"maxItems": BATCH_EVENTS_MAX}
-    )
+        f"`batch` has more than {BATCH_EVENTS_MAX} events.", field="batch", allowed={"maxItems": BATCH_EVENTS_MAX},
+        reason=Reason.INVALID_FIELD,
+    )  # fmt: skip
 
 
 def cut_batch(body: bytes, form: EventListForm = SEGMENT_BATCH) -> CutBatch:
     begin = len(body) - len(body.lstrip())
     if body[begin : begin + 1] != b"{":
-        raise UnreadableBody("The body is not a JSON object.")
+        raise UnreadableBody("The body is not a JSON object.", reason=Reason.NOT_AN_OBJECT if is_json(body) else None)
     return _Cutter(body, begin + 1, form).cut()
 
 

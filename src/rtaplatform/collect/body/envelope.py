@@ -19,7 +19,7 @@ from rtaplatform.collect.body.batch_defaults import read_defaults
 from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, Draft, RequestClient, RequestContext
 from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_client_time, trim_white_space
 from rtaplatform.core.errors import UnreadableBody
-from rtaplatform.core.events import BATCH_EVENTS_MAX
+from rtaplatform.core.events import BATCH_EVENTS_MAX, Reason
 from rtaplatform.core.time.timestamps import format_iso_utc
 
 SMALL_VALUE_BYTES_MAX = 1_000  # of a time
@@ -158,7 +158,7 @@ def _list_events(batch: Raw) -> Sequence[Raw]:
 
 
 def _make_no_batch_error() -> UnreadableBody:
-    return UnreadableBody("`batch` is a list of events.", field="batch")
+    return UnreadableBody("`batch` is a list of events.", field="batch", reason=Reason.INVALID_FIELD)
 
 
 def _read_small_value(raw: Raw | bytes) -> Any:

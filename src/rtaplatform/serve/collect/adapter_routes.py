@@ -61,8 +61,15 @@ class VisitorProtocol(msgspec.Struct, frozen=True):
     body_format: BodyFormat = SEGMENT_BODY
 
 
-_PLAUSIBLE = VisitorProtocol("plausible", adapt_plausible)
-_UMAMI = VisitorProtocol("umami", adapt_umami, find_umami_client, BodyFormat(find_keys=find_umami_keys))
+PLAUSIBLE_HINT = "End the script's `data-api` with `/api/event?writeKey=KEY`: `KEY` is the project's write key."
+UMAMI_HINT = (
+    "Send the project's write key as `payload.website` (the script's `data-website-id`), or as `writeKey` in the query."
+)
+POSTHOG_HINT = "Send the project's write key as `api_key` or `token` in the body, or as `writeKey` in the query."
+_PLAUSIBLE = VisitorProtocol("plausible", adapt_plausible, body_format=BodyFormat(key_hint=PLAUSIBLE_HINT))
+_UMAMI = VisitorProtocol(
+    "umami", adapt_umami, find_umami_client, BodyFormat(find_keys=find_umami_keys, key_hint=UMAMI_HINT)
+)
 
 
 @post(
@@ -104,7 +111,7 @@ async def collect_posthog(request: AnyRequest) -> Response[bytes]:
     parts = find_dependencies(request)
     arrival = read_arrival(request, parts)
     opened = partial(open_body, compression=request.query_params.get("compression"))
-    body, charge = await receive(request, parts, arrival, BodyFormat(opened, find_posthog_keys))
+    body, charge = await receive(request, parts, arrival, BodyFormat(opened, find_posthog_keys, POSTHOG_HINT))
     framed = frame_batch(body)
     if framed is None:
         answer = await collect_only_event(parts, adapt_single(body), charge, arrival, "posthog")

@@ -29,6 +29,7 @@ from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_d
 
 COLLECT_PATH, DEBUG_PATH = "/mp/collect", "/debug/mp/collect"
 PATHS = (COLLECT_PATH, DEBUG_PATH)
+KEY_HINT = "Send the project's write key as `api_secret` in the query, or as `Authorization: Bearer KEY`."
 
 
 @post(
@@ -86,7 +87,7 @@ async def _receive(request: AnyRequest, parts: Dependencies, arrival: RequestArr
     """Read the body and charge one event. The key is `api_secret`, where no header has it."""
     secret = request.query_params.get("api_secret")
     keys = [secret] if secret else []
-    return await receive(request, parts, arrival, BodyFormat(find_keys=lambda _body: keys))
+    return await receive(request, parts, arrival, BodyFormat(find_keys=lambda _body: keys, key_hint=KEY_HINT))
 
 
 async def _read_batch(parts: Dependencies, body: bytes, charge: LimitCharge) -> tuple[EventBatch, int]:

@@ -42,10 +42,11 @@ def _keep(body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class BodyFormat:
-    """How the bodies of a protocol are opened, and where they name their key."""
+    """How the bodies of a protocol are opened, where they name their key, and what to tell a sender without one."""
 
     open: Callable[[bytes], bytes] = _keep
     find_keys: Callable[[bytes], list[str]] = find_write_keys
+    key_hint: str = "Send `Authorization: Bearer KEY`, or the key as `writeKey` in the body or in the query."
 
 
 SEGMENT_BODY = BodyFormat()
@@ -100,12 +101,12 @@ async def receive(
     request: AnyRequest, parts: Dependencies, arrival: RequestArrival, body_format: BodyFormat = SEGMENT_BODY
 ) -> tuple[bytes, LimitCharge]:
     """Read the body, find its key and charge one event: before the body is read, if the header has the key."""
-    if (access := await _find_in_header(request, parts)) is not None:
+    if (access := await _find_in_header(request, parts, body_format.key_hint)) is not None:
         charge = LimitCharge(request, access, is_from_browser=arrival.is_from_browser)
         await charge.raise_to(1)
         return body_format.open(await _read(request, parts)), charge
     body = body_format.open(await _read(request, parts))
-    access = await _find_elsewhere(request, parts, body_format.find_keys(body))
+    access = await _find_elsewhere(request, parts, body_format.find_keys(body), body_format.key_hint)
     charge = LimitCharge(request, access, is_from_browser=arrival.is_from_browser)
     await charge.raise_to(1)
     return body, charge
@@ -117,23 +118,23 @@ async def _read(request: AnyRequest, parts: Dependencies) -> bytes:
     return body
 
 
-async def _find_in_header(request: AnyRequest, parts: Dependencies) -> KeyAccess | None:
+async def _find_in_header(request: AnyRequest, parts: Dependencies, hint: str) -> KeyAccess | None:
     """Find a key in Bearer or Basic. An unknown Bearer is ignored, an unknown Basic user name is refused."""
     header = request.headers.get("authorization")
     bearer, user = read_bearer(header), read_basic_user(header)
     access = await find_key(request, parts, bearer or user)
     if user and access is None:
-        await refuse_unknown(request)
+        await refuse_unknown(request, hint=hint)
     return None if access is None else _admit(request, parts, access)
 
 
-async def _find_elsewhere(request: AnyRequest, parts: Dependencies, keys: list[str]) -> KeyAccess:
+async def _find_elsewhere(request: AnyRequest, parts: Dependencies, keys: list[str], hint: str) -> KeyAccess:
     """Find a key among those of the body, else in the query. Raises Unauthorized, Forbidden."""
     query_key = request.query_params.get("writeKey")
     for key in keys or ([query_key] if query_key else []):
         if (access := await find_key(request, parts, key)) is not None:
             return _admit(request, parts, access)
-    return await refuse_unknown(request)
+    return await refuse_unknown(request, hint=hint)
 
 
 def _admit(request: AnyRequest, parts: Dependencies, access: KeyAccess) -> KeyAccess:

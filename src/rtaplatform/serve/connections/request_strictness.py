@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from rtaplatform.core.errors import MalformedRequest
 
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+")
+_HOST_HINT = "Send the host of the address that you call, with its port if that has one: `Host: rta.example.com:8000`."
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -16,9 +17,12 @@ def check_headers(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> 
     """Require one Host header and an unambiguous body length. Raises MalformedRequest."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
-        raise MalformedRequest(f"A request has one `Host`; this has {len(hosts)}.", field="Host")
+        raise MalformedRequest(
+            f"A request has one `Host` header; this one has {len(hosts) or 'none'}.", field="Host", hint=_HOST_HINT
+        )
     if hosts and not _HOST.fullmatch(hosts[0]):
-        raise MalformedRequest("`Host` is no name and no address.", field="Host")
+        problem = f"is {hosts[0][:100].decode('latin-1')!r}, which names no host" if hosts[0] else "is empty"
+        raise MalformedRequest(f"`Host` {problem}.", field="Host", hint=_HOST_HINT)
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if codings and codings != [b"chunked"]:
         raise MalformedRequest("`Transfer-Encoding` is `chunked`, once, or absent.", field="Transfer-Encoding")

@@ -28,7 +28,7 @@ class CollectorWatch:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._say, self._away_seconds_max, self._clock = say, away_seconds_max, clock
+        self._say, self.away_seconds_max, self._clock = say, away_seconds_max, clock
         self._lock = Lock()
         self._is_waiting = False
         self._away_since: float | None = None
@@ -39,23 +39,23 @@ class CollectorWatch:
         """Whether the collector has been away for so long that nobody should wait any more."""
         return self._is_lost
 
-    def notice(self, status: int) -> None:
-        """Note an answer. `status`: 0 if there was none."""
+    def notice(self, status: int, waited_seconds: float = 0.0) -> None:
+        """Note an answer that took so long. `status`: 0 if there was none."""
         with self._lock:
-            self._measure_absence(status in _AWAY)
+            self._measure_absence(status in _AWAY, waited_seconds)
             is_waiting = status != 200
             if is_waiting == self._is_waiting:
                 return
             self._is_waiting = is_waiting
         self._say(self._describe(status))
 
-    def _measure_absence(self, is_away: bool) -> None:
+    def _measure_absence(self, is_away: bool, waited_seconds: float) -> None:
         if not is_away:
             self._away_since = None
             return
         now = self._clock()
-        self._away_since = now if self._away_since is None else self._away_since
-        self._is_lost = self._is_lost or now - self._away_since >= self._away_seconds_max
+        self._away_since = now - waited_seconds if self._away_since is None else self._away_since
+        self._is_lost = self._is_lost or now - self._away_since >= self.away_seconds_max
 
     def _describe(self, status: int) -> str:
         if status == 200:
@@ -63,6 +63,6 @@ class CollectorWatch:
         if status == _TOO_MANY_REQUESTS:
             return "The collector limits the rate; waiting as long as it says."
         if status in _AWAY:
-            bound = "" if isinf(self._away_seconds_max) else f" for up to {self._away_seconds_max:g} s"
+            bound = "" if isinf(self.away_seconds_max) else f" for up to {self.away_seconds_max:g} s"
             return f"The collector is away; waiting{bound}."
         return "The collector takes no events now; waiting for it."

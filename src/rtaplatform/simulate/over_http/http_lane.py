@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -37,9 +38,16 @@ class UnexpectedAnswer(Exception):
 class HttpLane:
     """A connection. `wait` sleeps, and returns False if nobody wants to wait any longer."""
 
-    def __init__(self, url: str, *, wait: Callable[[float], bool], notice: Callable[[int], None]) -> None:
-        """`notice` is told the status of each answer."""
-        self._address = urlsplit(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        wait: Callable[[float], bool],
+        notice: Callable[[int, float], None],
+        answer_seconds_max: float = math.inf,
+    ) -> None:
+        """`notice` is told the status of each answer, and how many seconds it took."""
+        self._address, self._answer_seconds_max = urlsplit(url), min(answer_seconds_max, _ANSWER_SECONDS_MAX)
         self._wait, self._notice = wait, notice
         self._connection: http.client.HTTPConnection | None = None
 
@@ -47,8 +55,9 @@ class HttpLane:
         """Send until it is taken. Return False if the wait was ended before. Raises UnexpectedAnswer."""
         tries = 0
         while True:
+            began_at = time.monotonic()
             answer = self._send(request, tries)
-            self._notice(answer.status)
+            self._notice(answer.status, time.monotonic() - began_at)
             if answer.status not in TEMPORARY and answer.status != NO_ANSWER:
                 check_answer(request, answer)
                 return True
@@ -75,7 +84,7 @@ class HttpLane:
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._address.scheme == "https" else http.client.HTTPConnection
-        return kind(self._address.hostname or "", self._address.port, timeout=_ANSWER_SECONDS_MAX)
+        return kind(self._address.hostname or "", self._address.port, timeout=self._answer_seconds_max)
 
 
 def choose_pause_seconds(answer: CollectorAnswer, tries: int) -> float:

@@ -1,7 +1,8 @@
 """Send events to a collector over several connections.   simulate: http_run → [http_sender] → http_lane.
 
 Promise: each event is acknowledged by the collector, or counted as unsent. The requests of one person stay in order.
-Limits: queues are bounded, so a slow collector slows the run.
+Limits: queues are bounded, so a slow collector slows the run. Once a collector is given up, nobody waits for an answer
+that is still due.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class HttpSender:
         self._gives_up, self._is_complete = Event(), Event()
         self._lock = Lock()
         self._failure = ""
-        self._unsent = 0
+        self._unacknowledged = 0
         self._threads = [Thread(target=self._run, args=(url, queue), daemon=True) for queue in self._queues]
         for thread in self._threads:
             thread.start()
@@ -59,18 +60,19 @@ class HttpSender:
                 give_up_at = give_up_at or time.monotonic() + _FLUSH_SECONDS_STOPPED
             if self._watch.is_lost or (give_up_at and time.monotonic() > give_up_at):
                 self._gives_up.set()
+                break  # a thread may wait for an answer for long, and ends with the process
             time.sleep(_STEP_SECONDS / 10)
         self._raise_failure()
-        return self._unsent
+        return self._unacknowledged
 
     def _enqueue(self, requests: Iterable[SdkRequest]) -> bool:
         is_taken = True
         for request in requests:
+            self._count(len(request.events))
             queue = self._queues[crc32(request.person.encode()) % LANES]
             while not self._put(queue, request):
                 self._raise_failure()
                 if self._is_stopped():
-                    self._give_up(request)
                     is_taken = False
                     break
         return is_taken
@@ -84,7 +86,10 @@ class HttpSender:
         return True
 
     def _run(self, url: str, queue: Queue[SdkRequest]) -> None:
-        lane = HttpLane(url, wait=lambda seconds: not self._gives_up.wait(seconds), notice=self._watch.notice)
+        lane = HttpLane(
+            url, wait=lambda seconds: not self._gives_up.wait(seconds), notice=self._watch.notice,
+            answer_seconds_max=self._watch.away_seconds_max,
+        )  # fmt: skip
         while True:
             try:
                 request = queue.get(timeout=_STEP_SECONDS)
@@ -93,15 +98,15 @@ class HttpSender:
                     return lane.close()
                 continue
             try:
-                if self._gives_up.is_set() or not lane.deliver(request):
-                    self._give_up(request)
+                if not self._gives_up.is_set() and lane.deliver(request):
+                    self._count(-len(request.events))
             except UnexpectedAnswer as error:
                 self._failure = self._failure or str(error)
                 self._gives_up.set()
 
-    def _give_up(self, request: SdkRequest) -> None:
+    def _count(self, events: int) -> None:
         with self._lock:
-            self._unsent += len(request.events)
+            self._unacknowledged += events
 
     def _raise_failure(self) -> None:
         if self._failure:

@@ -67,13 +67,18 @@ async def test_the_same_visitor_has_the_same_id_all_day(site: Collecting) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
-    [("/api/event", PAGE), ("/api/send", {"type": "event", "payload": {"website": "wrong", "url": "/"}}),
-     ("/batch/", {"api_key": "wrong", "batch": []}), ("/v1/cloudevents", CLOUD)],
+    ("path", "body", "place"),
+    [("/api/event", PAGE, "?writeKey=KEY"),
+     ("/api/send", {"type": "event", "payload": {"website": "wrong", "url": "/"}}, "`payload.website`"),
+     ("/batch/", {"api_key": "wrong", "batch": []}, "`api_key`"), ("/v1/cloudevents", CLOUD, "`writeKey`"),
+     ("/v1/track", {"event": "e", "writeKey": "wrong"}, "`writeKey`")],
 )  # fmt: skip
-async def test_no_key_no_event(site: Collecting, path: str, body: Any) -> None:
+async def test_no_key_no_event_and_the_answer_tells_where_the_key_belongs(
+    site: Collecting, path: str, body: Any, place: str
+) -> None:
     reply = await site.post(path, body)
     assert (reply.status, site.log.values) == (401, [])
+    assert place in reply.json["hint"]
     assert reply.headers["access-control-allow-origin"] == "*"
 
 

@@ -75,6 +75,7 @@ async def test_the_secret_is_the_key_and_the_answer_is_as_google_gives_it(site: 
 async def test_no_key_no_event(site: Collecting, path: str, query: bytes) -> None:
     reply = await site.post(REQUEST, path, query)
     assert (reply.status, site.log.values, site.letters.letters) == (401, [], [])
+    assert "`api_secret`" in reply.json["hint"]
     assert reply.headers["access-control-allow-origin"] == "*"
 
 
@@ -93,6 +94,7 @@ async def test_a_body_that_cannot_be_read_is_refused_and_kept(site: Collecting) 
     assert refused.reason.value == "not_json"
     assert b"203.0.113.9" not in shorten_text(draft.raw, frozenset())[0]
     assert (await site.post({"client_id": "1.2"})).json["field"] == "events"
+    assert site.letters.letters[-1][1].reason.value == "invalid_field"
 
 
 async def test_an_event_that_cannot_be_read_is_refused_alone(site: Collecting) -> None:

@@ -29,6 +29,22 @@ def test_ambiguous_requests_are_refused(headers: list[tuple[bytes, bytes]]) -> N
         check_headers(headers, "1.1")
 
 
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        ([], "this one has none"),
+        ([HOST, HOST], "this one has 2"),
+        ([(b"host", b"")], "is empty"),
+        ([(b"host", b"a b")], "'a b'"),
+    ],
+)
+def test_a_sender_without_a_usable_host_is_told_what_to_send(headers: list[tuple[bytes, bytes]], problem: str) -> None:
+    with pytest.raises(MalformedRequest, match=problem) as raised:
+        check_headers(headers, "1.1")
+    assert raised.value.field == "Host"
+    assert "`Host: rta.example.com:8000`" in str(raised.value.hint)
+
+
 def test_unambiguous_requests_pass() -> None:
     check_headers([HOST], "1.1")
     check_headers([HOST, (b"transfer-encoding", b"chunked")], "1.1")

@@ -35,6 +35,17 @@ def test_a_collector_that_gives_no_answer_for_too_long_is_lost(status: int) -> N
     assert lines == ["The collector is away; waiting for up to 60 s."]
 
 
+def test_the_time_that_a_request_waited_for_no_answer_counts() -> None:
+    clock = Clock()
+    watch = make_watch(clock, [])
+    clock.seconds = 100
+    watch.notice(NO_ANSWER, 59)
+    assert not watch.is_lost
+    clock.seconds = 101
+    watch.notice(NO_ANSWER, 1)
+    assert watch.is_lost
+
+
 @pytest.mark.parametrize("status", [200, 429, 500, 503])
 def test_any_answer_of_the_collector_ends_its_absence(status: int) -> None:
     clock = Clock()

@@ -107,7 +107,7 @@ def test_pauses_are_those_of_the_answers(collector: ScriptedCollector, request_o
         pauses.append(seconds)
         return True
 
-    lane = HttpLane(collector.url, wait=wait, notice=statuses.append)
+    lane = HttpLane(collector.url, wait=wait, notice=lambda status, _: statuses.append(status))
     assert lane.deliver(request_of_page)
     lane.close()
     assert (pauses, statuses) == ([7, 2, 2, 4], [429, 503, 0, 502, 200])
@@ -127,7 +127,7 @@ def test_answers_that_sending_again_does_not_mend(
     collector: ScriptedCollector, request_of_page: SdkRequest, status: int
 ) -> None:
     collector.script = [(status, "")]
-    lane = HttpLane(collector.url, wait=lambda _: True, notice=lambda _: None)
+    lane = HttpLane(collector.url, wait=lambda _: True, notice=lambda *_: None)
     with pytest.raises(UnexpectedAnswer, match=str(status)):
         lane.deliver(request_of_page)
     lane.close()

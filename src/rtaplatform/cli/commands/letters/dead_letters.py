@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, KafkaOption
-from rtaplatform.core.errors import NotFound, SetupError
+from rtaplatform.cli.project_check import require_project
+from rtaplatform.core.errors import NotFound, SetupError, Unavailable
 from rtaplatform.core.events import Reason
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be counted or was refused, and why.")
@@ -50,13 +52,25 @@ def list_letters(
     _require_one_of("kind", kind, KINDS)
     _require_one_of("reason", reason, tuple(Reason))
     from_ms = 0 if hours is None else int((time.time() - hours * 3600) * 1000)
+    connections = Connections(kafka=kafka, data_dir=data_dir)
+    _require_project(connections, project)
     question = LetterQuestion(kind, "" if unknown else project, reason, from_ms, limit=limit)
-    page = build_letters(Connections(kafka=kafka, data_dir=data_dir).read_kafka_settings())[0].find(question)
+    page = build_letters(connections.read_kafka_settings())[0].find(question)
     letters = [describe_letter(letter) for letter in page.letters]
     if as_json:
         print(json.dumps({"items": letters, "counts": page.counts, "scanned_from": page.scanned_from}), flush=True)
     else:
         print("\n".join(_format_list(letters, page.counts, page.scanned_from)), flush=True)
+
+
+def _require_project(connections: Connections, project: str | None) -> None:
+    """Raise SetupError if there is no such project. While PostgreSQL is away, letters can be read nevertheless."""
+    if project is None:
+        return
+    try:
+        require_project(connections, project)
+    except Unavailable as error:
+        print(f"{error}. It is not checked whether there is a project {project!r}.", file=sys.stderr, flush=True)
 
 
 def _require_one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
@@ -121,7 +135,9 @@ def replay(
     if not ids and project is None and not unknown and reason is None:
         raise SetupError("No letters are named.", "Give ids, --project, --unknown or --reason.", exit_code=2)
     _require_one_of("reason", reason, tuple(Reason))
-    _, letters = build_letters(Connections(kafka=kafka, data_dir=data_dir).read_kafka_settings())
+    connections = Connections(kafka=kafka, data_dir=data_dir)
+    _require_project(connections, project)
+    _, letters = build_letters(connections.read_kafka_settings())
     try:
         question = LetterQuestion(DEAD, "" if unknown else project, reason, limit=REPLAYED_MAX)
         results = [letters.replay_one(id, None) for id in ids] if ids else letters.replay_all(question)
