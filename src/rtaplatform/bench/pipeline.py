@@ -21,7 +21,7 @@ from rtaplatform.bench.servers import BenchServers, read_cpu_seconds, running_se
 from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.sender import Sender
-from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.plan import LATE_SHARE, SimulationPlan
 from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
@@ -29,7 +29,6 @@ from rtaplatform.stream.kafka.broker import Broker
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 DRAINED_SECONDS_MAX = 600.0
 EVENTS_PER_SECOND = 2_000.0  # in the events' own time
-LATE = 0.03  # the share of events that arrive late
 
 
 def measure(
@@ -56,7 +55,7 @@ def fill(
     products: int,
     seed: int,
     rate: float = EVENTS_PER_SECOND,
-    late: float = LATE,
+    late: float = LATE_SHARE,
 ) -> None:
     """Write the first `total` records of the seed, including repeats, late and broken ones. They end close to now."""
     start_ms = time.time_ns() // 1_000_000 - int(total / rate * 1000)

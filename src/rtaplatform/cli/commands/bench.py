@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rtaplatform.simulate.shop.plan import LATE_SHARE
+
 app = typer.Typer(no_args_is_help=True, help="Measure what the platform does on this machine.")
 
 SeedOption = Annotated[int, typer.Option(help="The same seed makes the same load.")]
@@ -18,7 +20,7 @@ def measure_pipeline(
     workers: Annotated[int, typer.Option(min=1, help="Workers that share it.")] = 2,
     users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
     products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
-    late: Annotated[float, typer.Option(min=0, max=1, help="Share of events that arrive late.")] = 0.03,
+    late: Annotated[float, typer.Option(min=0, max=1, help="Share of events that arrive late.")] = LATE_SHARE,
     seed: SeedOption = 1,
     as_json: JsonLinesOption = False,
 ) -> None:

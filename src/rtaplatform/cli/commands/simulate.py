@@ -25,6 +25,7 @@ import typer
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, find_folder
 from rtaplatform.cli.project_check import require_project
 from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.shop.plan import DOUBLE_REPORT_SHARE, DUPLICATE_SHARE, LATE_SHARE, MALFORMED_SHARE
 
 if TYPE_CHECKING:
     from rtaplatform.simulate.over_http.http_run import CollectorAddress
@@ -66,10 +67,10 @@ def command(
     duration: Annotated[str, typer.Option(help="60s, 10m, 2h, or none: until stopped.")] = "none",
     seed: Annotated[int, typer.Option(help="The same seed sends the same events.")] = 1,
     start: Annotated[str, typer.Option(help="Time of the run in ISO 8601; history ends there. Default: now.")] = "",
-    late: Annotated[float, typer.Option(**_SHARE, help="Share sent minutes to hours late.")] = 0.03,
-    duplicates: Annotated[float, typer.Option(**_SHARE, help="Share sent again.")] = 0.02,
-    malformed: Annotated[float, typer.Option(**_SHARE, help="Share that is broken.")] = 0.01,
-    double_reports: DoubleReportsOption = 0.1,
+    late: Annotated[float, typer.Option(**_SHARE, help="Share sent minutes to hours late.")] = LATE_SHARE,
+    duplicates: Annotated[float, typer.Option(**_SHARE, help="Share sent again.")] = DUPLICATE_SHARE,
+    malformed: Annotated[float, typer.Option(**_SHARE, help="Share that is broken.")] = MALFORMED_SHARE,
+    double_reports: DoubleReportsOption = DOUBLE_REPORT_SHARE,
     backfill: Annotated[str, typer.Option(help="History of this length (7d) at full speed, then end.")] = "",
     events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
     project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",

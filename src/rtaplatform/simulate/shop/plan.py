@@ -13,6 +13,12 @@ TIME_ZONE = "Europe/Berlin"
 FULL_SPEED_EVENTS_PER_SECOND = 2_000.0
 """The rate of the events in their own time, if `rate` is 0 and they are sent as fast as possible."""
 
+# Shares of what a simulation does unless told otherwise: its commands and benchmarks have them from here.
+LATE_SHARE = 0.03
+DUPLICATE_SHARE = 0.02
+MALFORMED_SHARE = 0.01
+DOUBLE_REPORT_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class SimulationPlan:
@@ -26,10 +32,10 @@ class SimulationPlan:
     products: int = 200
     sources: tuple[str, ...] = SOURCES
     seed: int = 1
-    late: float = 0.03
-    duplicates: float = 0.02
-    malformed: float = 0.01
-    double_reports: float = 0.1
+    late: float = LATE_SHARE
+    duplicates: float = DUPLICATE_SHARE
+    malformed: float = MALFORMED_SHARE
+    double_reports: float = DOUBLE_REPORT_SHARE
     duration_ms: int | None = None
     backfill_ms: int | None = None
     events_max: int | None = None
