@@ -28,7 +28,7 @@ from tests.chaos.report import write_fault_log, write_summary
 from tests.chaos.site import Site, open_site
 from tests.chaos.truth import count_downs_told, count_stands_told, find_lies
 from tests.chaos.watch import Watcher
-from tests.comparison import check_the_law, compute_expected, find_differences
+from tests.comparison import SKETCH_ERROR_MAX, check_the_law, compute_expected, find_differences
 from tests.integration.chaos import wait_until
 
 SEED = 17
@@ -37,7 +37,6 @@ SHARES = ("--late", "0.03", "--duplicates", "0.02", "--malformed", "0.01", "--do
 BACKLOG = 5  # one event in so many is there at once, the others come while faults are done
 CALM_SECONDS_MAX = 90
 EVENTS_SECONDS_MAX = 3_600
-DISTINCT_TOLERANCE = 0.04  # of sketches, as of the published standard error of 0.81 %
 
 
 @pytest.fixture
@@ -141,7 +140,7 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     wrong += [
         f"dead letter {origin}: in Kafka {origin in dead_letters}" for origin in dead_letters ^ set(recount.truth.dead)
     ]
-    wrong += find_differences(totals, compute_expected(recount.truth), distinct_tolerance=DISTINCT_TOLERANCE)
+    wrong += find_differences(totals, compute_expected(recount.truth), distinct_tolerance=SKETCH_ERROR_MAX)
     wrong += check_the_law(totals)
     wrong += find_differences_over_http(site, watcher.period, recount.truth)
     wrong += find_lies(history, recount.count_until)

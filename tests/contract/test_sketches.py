@@ -19,6 +19,7 @@ from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.store.port import Advance, Applied, Delta, SketchKey
 from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.redis_store import RedisStore
+from tests.comparison import SKETCH_ERROR_MAX
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
 
@@ -90,4 +91,4 @@ def test_a_sketch_that_is_no_text_is_damage(store: RedisStore, tester: Any) -> N
 
 def test_a_sketch_in_the_servers_format_is_one(tester: Any) -> None:
     tester.set("ours", hyperloglog(n.to_bytes(8, "big") for n in range(100)))
-    assert tester.pfcount("ours") == pytest.approx(100, abs=3)
+    assert tester.pfcount("ours") == pytest.approx(100, rel=SKETCH_ERROR_MAX)

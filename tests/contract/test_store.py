@@ -36,6 +36,7 @@ from rtaplatform.store.port import (
     ReadPersonValues,
     SketchKey,
 )
+from tests.comparison import SKETCH_ERROR_MAX
 from tests.contract.conftest import Parts
 
 PLACE = PartitionId("topic-web", 0)
@@ -354,8 +355,8 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
     ]
     estimate, web, values = (await parts.reader.read("demo", reads)).answers
     assert values == ["web"]
-    assert estimate == pytest.approx(len(everybody), rel=0.033)
-    assert web == pytest.approx(len({member for portion in portions for member in portion[::2]}), rel=0.033)
+    assert estimate == pytest.approx(len(everybody), rel=SKETCH_ERROR_MAX)
+    assert web == pytest.approx(len({member for portion in portions for member in portion[::2]}), rel=SKETCH_ERROR_MAX)
 
 
 async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:

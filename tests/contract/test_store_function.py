@@ -31,6 +31,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.store.redis.apply_payload import _encode_raw
 from rtaplatform.store.redis.redis_reader import RedisReader
+from tests.comparison import SKETCH_ERROR_MAX
 from tests.contract.shard import (
     BASE,
     BLOCK,
@@ -194,7 +195,7 @@ def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
     assert shard.tester.hlen(f"{BASE}counts") == n + 1
     assert shard.tester.hlen(f"{BASE}ledger") == 5_000
     assert shard.tester.strlen(f"{BASE}b:{BLOCK}") == 16 + 8 * n
-    assert abs(shard.tester.pfcount(f"{BASE}p:demo:m:{MINUTE}") - n) < 0.033 * n
+    assert abs(shard.tester.pfcount(f"{BASE}p:demo:m:{MINUTE}") - n) < SKETCH_ERROR_MAX * n
 
 
 def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:

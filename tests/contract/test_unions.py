@@ -29,6 +29,7 @@ from rtaplatform.store.port import (
     SketchKey,
     Snapshot,
 )
+from tests.comparison import SKETCH_ERROR_MAX
 from tests.contract.conftest import BERLIN, Parts
 from tests.contract.test_store import NOW_MS as REAL_NOW_MS
 from tests.contract.test_store import advance
@@ -181,4 +182,4 @@ async def test_sketches_are_handed_out_by_bucket_and_value(parts: Parts) -> None
     assert sorted(values) == sorted(value.encode() for value in crowds)
     united = unite([read_registers(sketches, range(2))], np.arange(2), 2)
     for value, ranks in zip(values, united, strict=True):
-        assert count(ranks) == pytest.approx(len(crowds[value.decode()]), rel=0.05)
+        assert count(ranks) == pytest.approx(len(crowds[value.decode()]), rel=SKETCH_ERROR_MAX)

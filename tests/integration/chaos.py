@@ -26,7 +26,14 @@ from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import make_client_config
 from rtaplatform.stream.port import Partition
-from tests.comparison import Totals, check_the_law, compute_expected, find_differences, read_redis_totals
+from tests.comparison import (
+    SKETCH_ERROR_MAX,
+    Totals,
+    check_the_law,
+    compute_expected,
+    find_differences,
+    read_redis_totals,
+)
 from tests.integration.servers import TESTER, Running, start_kafka, start_valkey
 
 PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
@@ -148,9 +155,11 @@ class Stack:
         wait_until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
 
     def check(self) -> list[str]:
-        """Everything that differs from the oracle; sketches may be off by 4 %."""
+        """Everything that differs from the oracle; sketches may be off by their error."""
         totals = self.read_totals()
-        return find_differences(totals, self.recount_totals(), distinct_tolerance=0.04) + check_the_law(totals)
+        return find_differences(totals, self.recount_totals(), distinct_tolerance=SKETCH_ERROR_MAX) + check_the_law(
+            totals
+        )
 
 
 def _read_to_the_ends(consumer: Consumer, unfinished_partitions: set[Partition]) -> Iterator[ConsumedRecord]:

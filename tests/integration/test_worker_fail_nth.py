@@ -24,7 +24,7 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import check_the_law, compute_expected, find_differences, read_redis_totals
+from tests.comparison import SKETCH_ERROR_MAX, check_the_law, compute_expected, find_differences, read_redis_totals
 from tests.contract.conftest import store_settings
 from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, make_redis_proxy, read_command_name
 from tests.integration.servers import TESTER, Running, flush
@@ -36,7 +36,6 @@ from tests.simulation.world import PROJECTS, draw_traffic
 
 RECORDS, SHARDS, TURNS_MAX = 40, 2, 100
 TOPICS = {"rta.events.web": 2, "rta.events.mobile": 1, "rta.events.server": 1}
-DISTINCT_TOLERANCE = 0.04
 WAYS: dict[str, str | bytes] = {
     **{way: way for way in CUTS},
     **{name: ERRORS[name] for name in ("loading", "memory", "busy", "replica", "disk")},
@@ -79,7 +78,7 @@ def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
         cut.close()
         store.close()
         totals, expected_totals = read_redis_totals(tester), compute_expected(witness.truth)
-        return find_differences(totals, expected_totals, distinct_tolerance=DISTINCT_TOLERANCE) + check_the_law(totals)
+        return find_differences(totals, expected_totals, distinct_tolerance=SKETCH_ERROR_MAX) + check_the_law(totals)
 
 
 def _fill_log() -> tuple[MemoryBroker, Witness]:

@@ -26,11 +26,11 @@ from rtaplatform.store.redis.apply_payload import Retention
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.comparison import compute_expected, find_differences
+from tests.comparison import SKETCH_ERROR_MAX, compute_expected, find_differences
 from tests.contract.conftest import store_settings
 from tests.integration.servers import Running
 from tests.simulation.capped import FEW, CappedWorld, LargeShop, count_large_shop, make_seats
-from tests.simulation.test_redis import SKETCH_TOLERANCE, RedisHome
+from tests.simulation.test_redis import RedisHome
 from tests.simulation.world import MemoryHome
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import Clock
@@ -90,7 +90,7 @@ def test_and_on_the_real_server(seed_of_caps: int, servers: list[Any]) -> None:
         return new_home
 
     start_ms = time.time_ns() // 1_000_000
-    wrong = CappedWorld(seed_of_caps, home=home, start_ms=start_ms).run(distinct_tolerance=SKETCH_TOLERANCE)
+    wrong = CappedWorld(seed_of_caps, home=home, start_ms=start_ms).run(distinct_tolerance=SKETCH_ERROR_MAX)
     assert not wrong, f"seed {seed_of_caps}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
@@ -108,7 +108,7 @@ def test_the_true_caps_on_the_real_server(servers: list[Any]) -> None:
     servers.append(Server(servers[0], 1, CAPS))
     truth = count_large_shop(LARGEST, servers[-1])
     lines = find_differences(
-        servers[-1].read_totals(), compute_expected(truth), distinct_tolerance=SKETCH_TOLERANCE, seats=make_seats(CAPS)
+        servers[-1].read_totals(), compute_expected(truth), distinct_tolerance=SKETCH_ERROR_MAX, seats=make_seats(CAPS)
     )
     assert lines == []
     reader = RedisReader(store_settings(servers[0]))

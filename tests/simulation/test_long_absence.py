@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -17,7 +19,9 @@ from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import check_the_law, compute_expected, find_differences
+from tests.comparison import Totals, check_the_law, compute_expected, find_differences
+from tests.comparison_of_people import EXACT, WORLDS, find_broken_laws, find_differences_in_any_order
+from tests.late_people import compute_expected_with_late
 from tests.simulation.capped import record
 from tests.simulation.home import RULES
 from tests.simulation.world import Home, MemoryHome
@@ -40,17 +44,19 @@ class Site:
         self.home.store.begin(0, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
         self.home.set_projects("v1")
         self.places = [Partition(TOPIC, n) for n in range(PARTITIONS)]
+        self.appended: list[ConsumedRecord] = []
         log = MemoryLog(self.broker, 500)
         log.assign(self.places)
         self.worker = Worker(log, log, self.home.store, shards=1, sleep=lambda _: None, clock=lambda: 0.0)
 
     def append(self, number: int, sent: Sent) -> None:
         partition, timestamp_ms, own_ms = sent
-        person, name = f"p-{number % 40}", ("Product Viewed", "Order Completed", "$page")[number % 3]
+        # As the key decides about the partition, all events of a person are in one.
+        person, name = f"p-{partition}-{number % 10}", ("Product Viewed", "Order Completed", "$page")[number % 3]
         fields: dict[str, Any] = {"event": name, "properties": {"product_id": f"p-{number % 7}", "price": 2}}
-        self.broker.append(
-            self.places[partition], timestamp_ms, person.encode(), record(f"m-{number}", own_ms, person, **fields)
-        )
+        place, key, value = self.places[partition], person.encode(), record(f"m-{number}", own_ms, person, **fields)
+        appended = self.broker.append(place, timestamp_ms, key, value)
+        self.appended.append(ConsumedRecord(*place, appended.offset, timestamp_ms, key, value))
 
     def read_all(self) -> None:
         ends = {place: len(self.broker.records.get(place, ())) for place in self.places}
@@ -60,19 +66,30 @@ class Site:
             self.worker.turn()
             assert not self.worker.positions.stops
 
-    def recount_truth(self) -> Truth:
-        consumed_records = (
-            ConsumedRecord(*place, r.offset, r.timestamp_ms, r.key, r.value)
-            for place in self.places
-            for r in self.broker.records.get(place, ())
-        )
-        return recount(consumed_records, projects=RULES)
-
     def check(self) -> Truth:
-        truth, totals = self.recount_truth(), self.home.read_totals()
+        """Everything is the oracle's, and nobody's event was too late."""
+        truth, totals = self._recount()
         assert find_differences(totals, compute_expected(truth)) == []
-        assert check_the_law(totals) == []
         return truth
+
+    def check_read_one_by_one(self) -> int:
+        """Everything is the oracle's, which knows what was too late, since each event was read before the next came."""
+        truth, totals = self._recount()
+        expected_totals, taken = compute_expected_with_late(truth, "demo")
+        assert find_differences(totals, expected_totals) == []
+        return taken.late
+
+    def check_read_at_once(self, *, is_exact: bool) -> Truth:
+        """All but people is the oracle's. Of them it is what holds however batches were cut, if there are several."""
+        tally, (truth, totals) = Counter[str](), self._recount()
+        assert find_differences_in_any_order(totals, compute_expected(truth), tally) == []
+        assert tally == {WORLDS: 1, EXACT: int(is_exact)}
+        return truth
+
+    def _recount(self) -> tuple[Truth, Totals]:
+        totals = self.home.read_totals()
+        assert check_the_law(totals) == []
+        return recount(self.appended, projects=RULES), totals
 
     async def read_meta(self, now_ms: int, **fields: Any) -> dict[str, Any]:
         engine = Engine(self.home.store, FreshnessTracker(), Clock(now_ms), None)
@@ -115,8 +132,8 @@ async def test_history_that_is_sent_as_if_it_were_new_keeps_what_is_kept_and_say
     assert (await site.read_meta(NOW_MS, **{"from": "2026-05-01", "to": "2026-06-01"}))["total"] == 31 * 12
 
 
-@pytest.mark.parametrize("days", [3, 9])
-async def test_a_worker_that_was_down_for_days_counts_as_one_that_was_not(days: int) -> None:
+@pytest.mark.parametrize(("days", "is_one_batch"), [(3, True), (9, False)])
+async def test_a_worker_that_was_down_for_days_counts_as_one_that_was_not(days: int, *, is_one_batch: bool) -> None:
     """Some events reach the log hours or days after they happened, and some are sent twice."""
     here, away = Site(), Site()
     chance = Random(days)
@@ -129,9 +146,8 @@ async def test_a_worker_that_was_down_for_days_counts_as_one_that_was_not(days: 
                 site.append(number, sent)
         here.read_all()
     away.read_all()
-    truth = away.check().projects["demo"].totals
-    here.check()
-    assert find_differences(here.home.read_totals(), away.home.read_totals()) == []
+    truth = away.check_read_at_once(is_exact=is_one_batch).projects["demo"].totals
+    assert here.check_read_one_by_one() > 50
     assert truth["late"] > 10
     assert truth["duplicate"] > 10
     for site in (here, away):
@@ -152,3 +168,29 @@ async def test_partitions_that_are_read_far_apart_agree_with_the_oracle() -> Non
     site.read_all()
     truth = site.check().projects["demo"].totals
     assert (truth["late"], truth["duplicate"]) == (0, 80)
+
+
+def test_what_holds_of_people_in_any_order_is_missed_where_it_is_broken() -> None:
+    """The laws of comparison_of_people.py find each change of a number that they promise to find."""
+    site = Site()
+    for number, at_ms in enumerate(range(NOW_MS - 9 * DAY_MS, NOW_MS, 30 * 60_000)):
+        site.append(number, (number % PARTITIONS, at_ms, at_ms - (number // 40 % 5) * 30 * HOUR_MS))
+        site.read_all()
+    truth, totals = recount(site.appended, projects=RULES), site.home.read_totals()
+    expected_totals, late = compute_expected(truth), totals.counts["demo|late_state"]
+    assert late > 50
+    assert find_broken_laws(totals, expected_totals, "demo") == []
+    assert [line for line in find_differences(totals, expected_totals) if "late_state" in line]
+    for rollup, measure, change, finding in (
+        ("origins", "revenue", 1, "revenue: "), ("actives", "new", 1, "actives new: "),
+        ("retention", "d0", 1, "a cohort of"), ("retention", "w0", -1, "retention w0: "),
+        ("sessions", "events", -1, "events in sessions"), ("sessions", "events", late + 1, "events in sessions"),
+        ("actives", "dau", -late - 1, "active days"), ("lengths", "sessions", 1, "sessions in lengths"),
+        ("session_pages", "exits", -1, "exits in session_pages"), ("sessions", "bounces", 99, "bounces"),
+        ("session_lengths", "sessions", 1, "by values"),
+    ):  # fmt: skip
+        changed = copy.deepcopy(totals)
+        name = next(n for n, fields in changed.cells.items() if (n[1], n[2]) == (rollup, "d") and measure in fields)
+        changed.cells[name][measure] += change
+        lines = find_broken_laws(changed, expected_totals, "demo")
+        assert [line for line in lines if finding in line], (rollup, measure, lines)

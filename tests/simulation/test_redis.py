@@ -19,13 +19,12 @@ from rtaplatform.process.fold.person_state import PersonKey
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.comparison import Totals, read_redis_totals
+from tests.comparison import SKETCH_ERROR_MAX, Totals, read_redis_totals
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
 from tests.simulation.persons import Values, select_values
 from tests.simulation.world import HALF, PROJECTS, World
 
-SKETCH_TOLERANCE = 0.04
 Dumped = dict[bytes, tuple[bytes, int]]  # key → what it holds, when it goes (ms; -1 never)
 
 
@@ -105,7 +104,7 @@ def home(valkey_server: Running[Valkey]) -> Iterator[Callable[[int], RedisHome]]
 
 def test_every_event_counts_once_on_the_real_server(seed_of_a_server: int, home: Callable[[int], RedisHome]) -> None:
     start_ms = time.time_ns() // 1_000_000
-    wrong = World(seed_of_a_server, start_ms=start_ms, home=home).run(distinct_tolerance=SKETCH_TOLERANCE)
+    wrong = World(seed_of_a_server, start_ms=start_ms, home=home).run(distinct_tolerance=SKETCH_ERROR_MAX)
     head = f"seed {seed_of_a_server}, from {start_ms}: {len(wrong)} differences, the first:\n"
     assert not wrong, head + "\n".join(wrong[:20])
 
@@ -113,7 +112,7 @@ def test_every_event_counts_once_on_the_real_server(seed_of_a_server: int, home:
 def test_what_is_read_from_the_server_is_all_that_was_counted(home: Callable[[int], RedisHome]) -> None:
     """So that the comparison above is none of two empty things."""
     world = World(secrets.randbelow(1_000), steps=60, fault_rate=0.0, start_ms=time.time_ns() // 1_000_000, home=home)
-    assert world.run(distinct_tolerance=SKETCH_TOLERANCE) == []
+    assert world.run(distinct_tolerance=SKETCH_ERROR_MAX) == []
     totals = world.home.read_totals()
     assert totals.cells
     assert totals.persons

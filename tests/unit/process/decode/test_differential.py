@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.simulate.shop.malformed import BREAKAGES
 from tests.comparison import check_the_law, compute_expected, find_differences, read_memory_totals
+from tests.comparison_of_people import EXACT, WORLDS, find_differences_in_any_order
 from tests.unit.process.decode.odd_records import (
     Sent,
     count_by_a_worker,
@@ -18,13 +21,22 @@ from tests.unit.process.decode.odd_records import (
 )
 
 
-def find_disagreements(records: list[Sent], *, batch_max: int = 100, shards: int = 1) -> list[str]:
-    """Where workers and oracle differ. Sums are compared first: a reason alone can be wrong too."""
+def find_disagreements(
+    records: list[Sent], *, batch_max: int = 100, shards: int = 1, tally: Counter[str] | None = None
+) -> list[str]:
+    """Where workers and oracle differ. Sums are compared first: a reason alone can be wrong too.
+
+    `tally`: where some of the events may be of any time, so that some of them are too late for their persons.
+    """
     broker = make_log(records)
     store, truth = count_by_a_worker(broker, batch_max=batch_max, shards=shards), count_by_the_oracle(broker)
     totals = read_memory_totals(store)
     totals.dead |= set(broker.dead_letters)  # those of 400 days ago are forgotten, and rightly so
-    wrong = find_differences(totals, compute_expected(truth)) + check_the_law(totals)
+    expected = compute_expected(truth)
+    wrong = (
+        find_differences(totals, expected) if tally is None else find_differences_in_any_order(totals, expected, tally)
+    )
+    wrong += check_the_law(totals)
     reasons = {origin: str(dead_letter.reason) for origin, dead_letter in broker.dead_letters.items()}
     wrong += [
         f"{origin} is dead by {reasons.get(origin)}, by the rules {truth.dead.get(origin)}"
@@ -35,10 +47,17 @@ def find_disagreements(records: list[Sent], *, batch_max: int = 100, shards: int
     return wrong + ([] if consumed == len(records) else [f"{consumed} consumed of {len(records)}"])
 
 
-@given(st.lists(sent, min_size=1, max_size=12), st.sampled_from([1, 2, 5, 100]), st.sampled_from([1, 3]))
-@settings(max_examples=150, deadline=None)
-def test_workers_and_oracle_agree_on_any_records(records: list[Sent], batch_max: int, shards: int) -> None:
-    assert find_disagreements(records, batch_max=batch_max, shards=shards) == []
+def test_workers_and_oracle_agree_on_any_records() -> None:
+    """In most examples nobody's event is too late, and then people are compared exactly like everything else."""
+    tally = Counter[str]()
+
+    @given(st.lists(sent, min_size=1, max_size=12), st.sampled_from([1, 2, 5, 100]), st.sampled_from([1, 3]))
+    @settings(max_examples=150, deadline=None)
+    def agree(records: list[Sent], batch_max: int, shards: int) -> None:
+        assert find_disagreements(records, batch_max=batch_max, shards=shards, tally=tally) == []
+
+    agree()
+    assert tally[EXACT] > 0.8 * tally[WORLDS] > 0, tally
 
 
 @pytest.mark.parametrize(("reason", "breakage"), BREAKAGES)
