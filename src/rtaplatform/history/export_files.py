@@ -5,48 +5,43 @@ A file that has only totals is refused before anything is sent.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.history.csv_export import read_csv
+from rtaplatform.history.export_bytes import find_first_byte, read_bytes, read_utf8
 from rtaplatform.history.tools.rows import ExportRow, HistoryTool, RowFault
 from rtaplatform.history.tools.table import TABLE, has_needed_columns
 from rtaplatform.history.tools.web_tools import GA4, MATOMO, PLAUSIBLE, UMAMI
 
 TOOLS = {tool.name: tool for tool in (PLAUSIBLE, UMAMI, MATOMO, GA4, TABLE)}
-ROW_CHARACTERS_MAX = 1 << 20
 LIST_BYTES_MAX = 1 << 30  # of a file that is one list of JSON
-_PART_BYTES = 1 << 20
 _COLUMNS_SHOWN = 8
 
 
 def compute_digest(path: Path) -> str:
     """The SHA-256 of the content: by it a file is recognised, whatever its name is."""
     digest = hashlib.sha256()
-    with _open(path) as file:
-        while part := file.read(_PART_BYTES):
-            digest.update(part)
+    for part in read_bytes(path):
+        digest.update(part)
     return digest.hexdigest()
 
 
 def read_rows(path: Path, tool: HistoryTool) -> Iterator[tuple[int, ExportRow] | RowFault]:
-    """The rows with their lines. Raises SetupError if the file has only totals."""
-    csv.field_size_limit(ROW_CHARACTERS_MAX)
-    with _open(path) as file:
-        head = file.read(1)
-        while head.isspace():
-            head = file.read(1)
-    rows = _read_list(path) if head == b"[" else _read_lines(path) if head == b"{" else _read_csv(path)
+    """The rows with their lines. Raises SetupError if the file has only totals, or cannot be read."""
+    check = partial(_refuse_totals, path, tool)
+    first = find_first_byte(path)
+    if first not in (b"[", b"{"):
+        yield from read_csv(path, check)
+        return
     is_checked = False
-    for item in rows:
+    for item in _read_list(path) if first == b"[" else _read_lines(path):
         if not is_checked and not isinstance(item, RowFault):
-            _refuse_totals(path, tool, frozenset(item[1]))
+            check(frozenset(item[1]))
             is_checked = True
         yield item
 
@@ -63,44 +58,22 @@ def _refuse_totals(path: Path, tool: HistoryTool, columns: frozenset[str]) -> No
     )
 
 
-def _open(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    if file.peek(2)[:2] == b"\x1f\x8b":
-        file.close()
-        opened: Any = gzip.open(path, "rb")  # noqa: SIM115  # the caller closes it
-        return opened  # type: ignore[no-any-return]  # gzip's own type
-    return file
-
-
-def _read_csv(path: Path) -> Iterator[tuple[int, ExportRow] | RowFault]:
-    with _open(path) as file:
-        lines = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
-        first = lines.readline()
-        while first.startswith("#") or first.strip() == "":  # GA4 begins with comments
-            if not first:
-                return
-            first = lines.readline()
-        delimiter = max(",;\t", key=first.count)
-        names = next(csv.reader([first], delimiter=delimiter))
-        reader = csv.reader(lines, delimiter=delimiter)
-        try:
-            for cells in reader:
-                line = reader.line_num + 1
-                if not cells:
-                    continue
-                if len(cells) != len(names):
-                    yield RowFault(line, f"{len(cells)} cells, but the header has {len(names)}.")
-                else:
-                    yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
-        except csv.Error as error:
-            yield RowFault(reader.line_num + 1, f"The rest cannot be read as CSV: {error}.")
-
-
 def _read_lines(path: Path) -> Iterator[tuple[int, ExportRow] | RowFault]:
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _read_object(number, line)
+    for number, line in enumerate(_split_lines(path), 1):
+        if line.strip():
+            yield _read_object(number, line)
+
+
+def _split_lines(path: Path) -> Iterator[bytes]:
+    """Lines of any length."""
+    open_parts: list[bytes] = []
+    for part in read_utf8(path):
+        first, *others = part.split(b"\n")
+        open_parts.append(first)
+        for line in others:
+            yield b"".join(open_parts)
+            open_parts = [line]
+    yield b"".join(open_parts)
 
 
 def _read_object(number: int, line: bytes) -> tuple[int, ExportRow] | RowFault:
@@ -113,10 +86,14 @@ def _read_object(number: int, line: bytes) -> tuple[int, ExportRow] | RowFault:
 
 def _read_list(path: Path) -> Iterator[tuple[int, ExportRow] | RowFault]:
     """A list of objects; the "line" is the place in the list."""
-    with _open(path) as file:
-        body = file.read(LIST_BYTES_MAX + 1)
-    if len(body) > LIST_BYTES_MAX:
-        raise SetupError(f"{path.name} is a list of more than 1 GiB.", "Write one object a line.", exit_code=2)
+    parts, size = [], 0
+    for part in read_utf8(path):
+        parts.append(part)
+        size += len(part)
+        if size > LIST_BYTES_MAX:
+            raise SetupError(f"{path.name} is a list of more than 1 GiB.", "Write one object a line.", exit_code=2)
+    body = b"".join(parts)
+    parts.clear()
     try:
         rows = json.loads(body)
     except (ValueError, RecursionError) as error:

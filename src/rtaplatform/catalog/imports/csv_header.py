@@ -12,12 +12,10 @@ import re
 from msgspec import Struct
 
 from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
-from rtaplatform.catalog.imports.csv_records import CsvLine, CsvRecords
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.tables.csv_records import DELIMITERS, split_cells
 
 COLUMNS_MAX = 200
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t| ]*', re.IGNORECASE)
 
 
 class CsvColumn(Struct, frozen=True):
@@ -36,15 +34,9 @@ class CsvHeader(Struct, frozen=True):
         return self.columns.index(CsvColumn("id"))
 
 
-def find_separator(line: str) -> str | None:
-    """The delimiter that a line such as `sep=;` names. Excel writes and reads this as the first line."""
-    match = _SEPARATOR_LINE.fullmatch(line)
-    return match[1] if match else None
-
-
 def read_header(kind: EntityType, line: str, separator: str | None = None) -> CsvHeader:
     """The columns of the header. Raises UnreadableBody: without a header no row can be read."""
-    splits = [(delimiter, _split_cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
+    splits = [(delimiter, split_cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
     # The right delimiter is the one that yields most known columns.
     delimiter, cells = max(splits, key=lambda split: sum(find_column(kind, cell) is not None for cell in split[1]))
     _require_named(kind, cells, delimiter)
@@ -73,12 +65,6 @@ def make_header_pattern(kind: EntityType) -> str:
     plain, free = "|".join(names), rf'{kind.json_field}\.[^\s".,;|][^\u0000-\u001f",;|]*'
     column = rf'(?:id|{plain}|{free}|"(?:id|{plain}|{free})")'
     return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
-
-
-def _split_cells(line: str, delimiter: str) -> list[str]:
-    records = CsvRecords(delimiter)
-    complete_records = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
-    return complete_records[0].cells if len(complete_records) == 1 else []
 
 
 def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:

@@ -17,10 +17,10 @@ from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
 from rtaplatform.catalog.entities.fields import check_id, decode_with_id, read_object
 from rtaplatform.catalog.imports.csv_cells import read_cell, unescape
-from rtaplatform.catalog.imports.csv_header import CsvHeader, find_separator, list_allowed_columns, read_header
-from rtaplatform.catalog.imports.csv_records import TOO_LONG, CsvLine, CsvRecord, CsvRecords
-from rtaplatform.catalog.imports.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Recoder, TextLines
+from rtaplatform.catalog.imports.csv_header import CsvHeader, list_allowed_columns, read_header
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
+from rtaplatform.core.tables.csv_records import TOO_LONG, CsvLine, CsvRecord, CsvRecords, decode_line, find_separator
+from rtaplatform.core.tables.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Recoder, TextLines
 
 ID_CHARS_SHOWN, VALUE_CHARS_SHOWN = 256, 100
 
@@ -69,14 +69,14 @@ class CsvRows:
     def feed(self, chunk: bytes) -> Iterator[ImportItem]:
         for line in self._lines.feed(self._recoder.feed(chunk)):
             if line != b"" or self._records is None or self._records.is_open:
-                yield from self._read_line(_decode(line))
+                yield from self._read_line(decode_line(line))
             else:
                 self._number += 1
                 yield None
 
     def end(self) -> Iterator[ImportItem]:
         for line in (*self._lines.feed(self._recoder.end()), *self._lines.end()):
-            yield from self._read_line(_decode(line))
+            yield from self._read_line(decode_line(line))
         if self._records is None:
             raise UnreadableBody("There is no header.", field="header", allowed=list_allowed_columns(self._kind))
         yield from map(self._read, self._records.end())
@@ -169,12 +169,3 @@ def _shorten(value: Any, chars: int = VALUE_CHARS_SHOWN) -> str | None:
         return value[:chars].decode(errors="replace")
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text[:chars].encode(errors="replace").decode()
-
-
-def _decode(line: bytes | None) -> CsvLine:
-    if line is None:
-        return CsvLine("", TOO_LONG)
-    try:
-        return CsvLine(line.decode())
-    except UnicodeDecodeError:
-        return CsvLine(line.decode(errors="replace"), f"{NOT_UTF_8} {SAVE_AS_UTF_8}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 ExportRow = Mapping[str, Any]
 Event = dict[str, Any]
+_DATABASE_TIME = re.compile(r"\s*(\d\S*)\s+(\d[\d:.,]*)\s*(?:UTC|GMT|Z|([+-])(\d{2})(?::?(\d{2}))?)?\s*")
+_DIGITS_MAX = 19  # of microseconds since 1970, and of what else these tools count
 
 
 class RowFault(Struct, frozen=True):
@@ -39,12 +42,31 @@ def read_text(row: ExportRow, *names: str) -> str | None:
 
 
 def read_utc(moment: str | None) -> str | None:
-    """A time as these tools' databases write it: without an offset it is UTC."""
-    if moment is None or " " not in moment.strip():
+    """A time as these tools' databases write it, with a blank before the clock: without an offset it is UTC."""
+    match = None if moment is None else _DATABASE_TIME.fullmatch(moment)
+    if match is None:
         return moment
-    day, _, clock = moment.strip().partition(" ")
-    has_offset = "+" in clock or clock.endswith("Z") or "UTC" in clock
-    return f"{day}T{clock.replace(' UTC', 'Z')}{'' if has_offset else 'Z'}"
+    day, clock, sign, hours, minutes = match.groups()
+    offset = "Z" if sign is None else f"{sign}{hours}:{minutes or '00'}"
+    return f"{day}T{clock}{offset}"
+
+
+def read_members(row: ExportRow, name: str) -> ExportRow:
+    """The object of this name; an empty one if there is none."""
+    value = row.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def read_objects(row: ExportRow, name: str) -> list[dict[str, Any]]:
+    """The objects in the list of this name. Whatever else is in it, or is there instead, is left out."""
+    value = row.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def read_whole_number(value: Any) -> int | None:
+    """A whole number, or its decimal text."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else None
 
 
 def without_nothing(members: Mapping[str, Any]) -> dict[str, Any]:

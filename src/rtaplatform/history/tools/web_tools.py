@@ -17,8 +17,11 @@ from rtaplatform.history.tools.rows import (
     HistoryTool,
     make_address,
     make_context,
+    read_members,
+    read_objects,
     read_text,
     read_utc,
+    read_whole_number,
     without_nothing,
 )
 
@@ -33,7 +36,8 @@ def _make_call(name: str | None, page_names: tuple[str, ...]) -> Event:
 def read_plausible(row: ExportRow) -> Iterator[Event]:
     host, path = read_text(row, "hostname"), read_text(row, "pathname")
     keys, values = row.get("meta.key"), row.get("meta.value")
-    properties = dict(zip(keys, values, strict=False)) if isinstance(keys, list) and isinstance(values, list) else {}
+    pairs = zip(keys, values, strict=False) if isinstance(keys, list) and isinstance(values, list) else ()
+    properties = {key: value for key, value in pairs if isinstance(key, str)}
     properties |= {
         "revenue": read_text(row, "revenue_source_amount"),
         "currency": read_text(row, "revenue_source_currency"),
@@ -90,10 +94,7 @@ def read_umami(row: ExportRow) -> Iterator[Event]:
 
 def read_matomo(visit: ExportRow) -> Iterator[Event]:
     """The actions of a visit; an order of its shop is an action too."""
-    actions = visit.get("actionDetails")
-    for action in actions if isinstance(actions, list) else []:
-        if not isinstance(action, dict):
-            continue
+    for action in read_objects(visit, "actionDetails"):
         context = make_context(
             url=read_text(action, "url"),
             title=read_text(action, "pageTitle"),
@@ -110,7 +111,7 @@ def read_matomo(visit: ExportRow) -> Iterator[Event]:
             **_make_matomo_call(action),
             "anonymousId": read_text(visit, "visitorId"),
             "userId": read_text(visit, "userId"),
-            "timestamp": int(action["timestamp"]) if str(action.get("timestamp", "")).isdecimal() else None,
+            "timestamp": read_whole_number(action.get("timestamp")),
             "context": context,
         }
 
@@ -121,9 +122,7 @@ def _make_matomo_call(action: ExportRow) -> Event:
         order = {
             "order_id": read_text(action, "orderId"),
             "revenue": read_text(action, "revenue"),
-            "products": [
-                _make_matomo_product(item) for item in action.get("itemDetails") or [] if isinstance(item, dict)
-            ],
+            "products": [_make_matomo_product(item) for item in read_objects(action, "itemDetails")],
         }
         return {"type": "track", "event": "Order Completed", "properties": order}
     if kind == "event":
@@ -151,24 +150,24 @@ def read_ga4(row: ExportRow) -> Iterator[Event]:
         return
     parameters = {
         parameter["key"]: _read_ga4_value(parameter.get("value"))
-        for parameter in row.get("event_params") or []
-        if "key" in parameter
+        for parameter in read_objects(row, "event_params")
+        if isinstance(parameter.get("key"), str)
     }
     call, seconds = _make_call(name, ("page_view",)), None
     if name == ENGAGEMENT:  # as the adapter of GA4's protocol reads it
-        seconds = _read_milliseconds(parameters.get("engagement_time_msec")) // 1_000
+        seconds = (read_whole_number(parameters.get("engagement_time_msec")) or 0) // 1_000
         if seconds < ENGAGED_SECONDS_MIN:
             return
         call = {"type": "track", "event": "Page Engaged"}
-    device, geo, visit = (_read_members(row, name) for name in ("device", "geo", "traffic_source"))
-    commerce = _read_members(row, "ecommerce")
+    device, geo, visit = (read_members(row, name) for name in ("device", "geo", "traffic_source"))
+    commerce = read_members(row, "ecommerce")
     properties = {
         **parameters,
         "transaction_id": read_text(commerce, "transaction_id") or parameters.get("transaction_id"),
         "value": parameters.get("value", commerce.get("purchase_revenue")),
-        "items": [_make_ga4_item(item) for item in row.get("items") or [] if isinstance(item, dict)] or None,
+        "items": [_make_ga4_item(item) for item in read_objects(row, "items")] or None,
     }
-    moment = read_text(row, "event_timestamp")
+    moment_us = read_whole_number(row.get("event_timestamp"))
     context = make_context(
         url=parameters.get("page_location"),
         title=parameters.get("page_title"),
@@ -179,7 +178,7 @@ def read_ga4(row: ExportRow) -> Iterator[Event]:
         country=None,
         region=None,
         os=read_text(device, "operating_system"),
-        browser=read_text(_read_members(device, "web_info"), "browser"),
+        browser=read_text(read_members(device, "web_info"), "browser"),
         device=_read_device(read_text(device, "category")),
         language=read_text(device, "language"),
     )
@@ -188,25 +187,14 @@ def read_ga4(row: ExportRow) -> Iterator[Event]:
         "anonymousId": read_text(row, "user_pseudo_id"),
         "userId": read_text(row, "user_id"),
         "properties": properties if seconds is None else {"seconds": seconds},
-        "timestamp": int(moment) // 1_000 if moment is not None and moment.isdecimal() else None,
+        "timestamp": None if moment_us is None else moment_us // 1_000,
         "context": {**context, "location": {"country": _read_country(read_text(geo, "country"))}},
     }
-
-
-def _read_members(row: ExportRow, name: str) -> ExportRow:
-    value = row.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _read_ga4_value(value: Any) -> Any:
     values = value if isinstance(value, dict) else {}
     return next((values[name] for name in values if values[name] is not None), None)
-
-
-def _read_milliseconds(value: Any) -> int:
-    """A whole number, which BigQuery writes as text; 0 if it is none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else 0
 
 
 def _make_ga4_item(item: ExportRow) -> dict[str, Any]:

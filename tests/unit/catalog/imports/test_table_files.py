@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
 from rtaplatform.catalog.imports.csv_cells import unescape
-from rtaplatform.catalog.imports.csv_header import DELIMITERS, make_header_pattern
-from rtaplatform.catalog.imports.csv_records import CsvLine, CsvRecords
+from rtaplatform.catalog.imports.csv_header import make_header_pattern
 from rtaplatform.catalog.imports.table_files import CsvRows, JsonLines
-from rtaplatform.catalog.imports.text_lines import LINE_BYTES_MAX
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.tables.csv_records import DELIMITERS, CsvLine, CsvRecords
+from rtaplatform.core.tables.text_lines import LINE_BYTES_MAX
 from rtaplatform.core.values.ids import has_control
 from rtaplatform.serve.http.csv_tables import write_objects
 

@@ -15,13 +15,15 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from rtaplatform.catalog.imports.text_lines import LINE_BYTES_MAX
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.tables.text_lines import LINE_BYTES_MAX, NOT_UTF_8, SAVE_AS_UTF_8
 
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 RECORD_CHARS_MAX = LINE_BYTES_MAX
 CELLS_MAX = 400
 # The number of lines that are read again is limited: this minimum, and a number for each line of the file.
 REREAD_MIN, REREAD_PER_LINE = 100_000, 20
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t| ]*', re.IGNORECASE)
 _CONTENT = re.compile(r'(?:[^"]++|"")*+')
 UNCLOSED = 'A quote is opened and not closed. Within quotes, write " as "".'
 BROKEN_OFF = 'A cell goes on behind its closing quote. Within quotes, write " as "".'
@@ -30,10 +32,11 @@ TOO_LONG = f"The row has more than {LINE_BYTES_MAX} bytes."
 
 
 class CsvLine(NamedTuple):
-    """The text of a line. `flaw` says why no record can contain it."""
+    """The text of a line. `flaw` says why no record can contain it. `number` is its place in the file, if asked for."""
 
     text: str
     flaw: str | None = None
+    number: int = 0
 
 
 class CsvRecord(Struct, frozen=True):
@@ -42,10 +45,34 @@ class CsvRecord(Struct, frozen=True):
     cells: list[str]
     flaw: str | None = None
     line: str = ""
+    number: int = 0  # that of its first line
 
     def is_blank(self) -> bool:
         """Whether all cells are empty. Spreadsheets append such rows after the last one."""
         return self.flaw is None and not any(cell.strip() for cell in self.cells)
+
+
+def decode_line(line: bytes | None, number: int = 0) -> CsvLine:
+    """A line of a file as text. One that is too long (None) or no UTF-8 has a flaw."""
+    if line is None:
+        return CsvLine("", TOO_LONG, number)
+    try:
+        return CsvLine(line.decode(), number=number)
+    except UnicodeDecodeError:
+        return CsvLine(line.decode(errors="replace"), f"{NOT_UTF_8} {SAVE_AS_UTF_8}", number)
+
+
+def find_separator(line: str) -> str | None:
+    """The delimiter that a line such as `sep=;` names. Excel writes and reads this as the first line."""
+    match = _SEPARATOR_LINE.fullmatch(line)
+    return match[1] if match else None
+
+
+def split_cells(line: str, delimiter: str) -> list[str]:
+    """The cells of a line that is a record by itself; none if it is not."""
+    records = CsvRecords(delimiter)
+    complete_records = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
+    return complete_records[0].cells if len(complete_records) == 1 else []
 
 
 class _State(Enum):
@@ -73,7 +100,9 @@ class CsvRecords:
         if self._record_lines or line.flaw is not None or '"' in line.text:
             return self._read_lines(deque([line]))
         cells = line.text.split(self._delimiter)
-        return (CsvRecord(cells) if len(cells) <= CELLS_MAX else CsvRecord([], TOO_MANY_CELLS, line.text),)
+        if len(cells) > CELLS_MAX:
+            return (CsvRecord([], TOO_MANY_CELLS, line.text, line.number),)
+        return (CsvRecord(cells, number=line.number),)
 
     def end(self) -> Iterator[CsvRecord | None]:
         while self._record_lines:
@@ -85,7 +114,7 @@ class CsvRecords:
         while lines_to_read:
             line = lines_to_read.popleft()
             if line.flaw is not None and not self._record_lines:
-                yield CsvRecord([], line.flaw, line.text)
+                yield CsvRecord([], line.flaw, line.text, line.number)
                 continue
             self._record_lines.append(line)
             self._chars += len(line.text) + 1
@@ -95,7 +124,7 @@ class CsvRecords:
             elif state is _State.OPEN:
                 yield None
             elif state is _State.DONE:
-                yield CsvRecord(self._record.cells)
+                yield CsvRecord(self._record.cells, number=self._record_lines[0].number)
                 self._begin()
             else:
                 yield self._give_up(state.value if len(self._record_lines) == 1 else UNCLOSED, lines_to_read)
@@ -108,7 +137,7 @@ class CsvRecords:
             raise UnreadableBody("Too many quotes are opened and not closed.", hint='Within quotes, write " as "".')
         lines_to_read.extendleft(reversed(later_lines))
         self._begin()
-        return CsvRecord([], flaw, first.text)
+        return CsvRecord([], flaw, first.text, first.number)
 
     def _begin(self) -> None:
         self._record, self._record_lines, self._chars = _CsvFields(self._delimiter), [], 0
