@@ -151,10 +151,10 @@ def test_a_row_with_properties_of_its_own_is_an_event_as_the_collector_takes_it(
     path.write_text("\n".join(map(json.dumps, (track, page, person))))
     spool = EventSpool("demo", "import:abc:1")
     spool.fill(path, TOOLS["csv"], lambda _: None)
-    identified, ordered, seen = [json.loads(record.value) for record in spool.replay(0)]
+    identify_record, order_record, page_record = [json.loads(record.value) for record in spool.replay(0)]
     spool.close()
-    assert ordered["properties"] == track["properties"]
-    assert ordered["timestamp"] == "2026-11-01T10:00:00.000Z"
-    assert ordered["context"]["page"]["path"] == "/thanks"
-    assert (seen["type"], seen["name"], seen["properties"]) == ("page", "Home", {"x": 1})
-    assert identified["traits"] == {"plan": "pro"}
+    assert order_record["properties"] == track["properties"]
+    assert order_record["timestamp"] == "2026-11-01T10:00:00.000Z"
+    assert order_record["context"]["page"]["path"] == "/thanks"
+    assert (page_record["type"], page_record["name"], page_record["properties"]) == ("page", "Home", {"x": 1})
+    assert identify_record["traits"] == {"plan": "pro"}
