@@ -120,7 +120,7 @@ class CatalogSettings(StageSettings):
     migrate_url: SecretStr | None = None
     pool_size: Annotated[int, Field(ge=1)] = 5
     timeout_seconds: Annotated[float, Field(gt=0)] = 3.0
-    key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 30.0
+    key_cache_seconds: Annotated[float, Field(ge=0, le=30)] = 30.0
     key_cache_stale_seconds: Annotated[float, Field(ge=0)] = 900.0
 
 

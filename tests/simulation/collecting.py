@@ -139,7 +139,7 @@ class Database:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
-    async def run(self, work: Callable[[Any], Any]) -> Any:
+    async def run(self, work: Callable[[Any], Any], *, seconds: float) -> Any:
         if self._plan.choose_way("look up", self.WAYS):
             raise Unavailable("postgres", SECRET)
         return work(self)

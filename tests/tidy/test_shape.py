@@ -37,7 +37,6 @@ MANY_FIELDS = {
     # State of one long life.
     "Kafka": 14,  # paths, ports and sizes of an embedded server
     "KafkaConsumer": 13,  # an assignment, and what was fetched of it
-    "KeyCache": 13,  # entries, look-ups under way, and since when PostgreSQL is away
     "LiveQuery": 16,  # a question, its versions and its listeners
     "Rebuild": 19,  # the worker's loop and the switch, which must be read together
     "Worker": 13,  # its ports, and the objects that its loop works with

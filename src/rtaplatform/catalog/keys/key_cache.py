@@ -1,10 +1,12 @@
 """What keys open: a cache in front of PostgreSQL that keeps known keys working while PostgreSQL is away.
 
-An entry is fresh for 30 s. From 30 to 50 s it is served while it is renewed in the background; after 50 s the renewal
-must finish first. So a revoked key stops working within 60 s as long as PostgreSQL answers, and at once if
-notifications arrive. While PostgreSQL is away, known keys are served for 15 min, but never beyond their expiry. Unknown
-keys are remembered for 5 s. The times of last use are written in the background, in batches. Everything is bounded.
-Keys of requests go through `find_from`, which limits the guesses of an address (`key_roster.py`).
+An entry is fresh for 30 s. From 30 to 40 s it is served while it is renewed in the background; after 40 s the renewal
+must finish first. So requests with a revoked key are refused after 40 s as long as PostgreSQL answers, and at once if
+notifications arrive. A live connection ends within 60 s (`serve/query/key_watch.py`). While PostgreSQL is away, known
+keys are served for 15 min, but never beyond their expiry. A failure says that it is away for 10 s only; then somebody
+must try again. Unknown keys are remembered for 5 s. The times of last use are written in the background, in batches.
+Everything is bounded. Keys of requests go through `find_from`, which limits the guesses of an address
+(`key_roster.py`).
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ UNKNOWN_ENTRIES_MAX = 2_000
 USED_SECONDS = 60.0  # how often the times of last use are written
 USED_AT_ONCE = 500
 UNKNOWN_SECONDS = 5.0
-OVERDUE_SECONDS = 20.0  # after it was fresh; an older entry must be renewed before it is served
-AWAY_SECONDS = 1.0  # how long a server that failed is not asked again
+OVERDUE_SECONDS = 10.0  # after it was fresh; an older entry must be renewed before it is served
+LOOK_UP_SECONDS_MAX = 3.0
+LEAVE_ALONE_SECONDS = 1.0  # how long a server that failed is not asked again
+AWAY_SECONDS = 10.0  # how long a failure says that the server is away
 
 
 class _CachedKey(NamedTuple):
@@ -54,7 +58,7 @@ class KeyCache:
         self._lookups: dict[bytes, asyncio.Task[KeyAccess | None]] = {}
         self._lookup_slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._roster, self._guesses = KeyRoster(database, now), GuessSlots()
-        self._away, self._leave_alone_until = False, 0.0
+        self._failed_at = -math.inf  # when PostgreSQL failed last, if it has not answered since
         self._used: dict[str, datetime] = {}
         self._changes = 0
 
@@ -136,8 +140,9 @@ class KeyCache:
             return _drop_expired(entry.access)
         if entry is not None and self._may_be_served(entry):
             telemetry.KEY_LOOKUPS.labels("stale").inc()
-            if self._now() >= self._leave_alone_until:
-                self._renew_in_background(hashed)
+            if not self._is_left_alone():
+                with contextlib.suppress(Unavailable):
+                    self._renew(hashed)
             return _drop_expired(entry.access)
         return _drop_expired(await self._read(hashed, entry))
 
@@ -146,7 +151,7 @@ class KeyCache:
 
     async def _read(self, hashed: bytes, entry: _CachedKey | None) -> KeyAccess | None:
         try:
-            if self._now() < self._leave_alone_until:
+            if self._is_left_alone():
                 raise Unavailable("postgres", "No answer a moment ago.")
             # Shielded: requests share the look-up, and one that is cancelled must not end it.
             return await asyncio.shield(self._renew(hashed))
@@ -161,13 +166,12 @@ class KeyCache:
 
     def _may_be_served(self, entry: _CachedKey) -> bool:
         """Whether a stale entry may be served: for some seconds always, for long only while PostgreSQL is away."""
-        settings = self._settings
-        limit = settings.key_cache_stale_seconds if self._away else settings.key_cache_seconds + OVERDUE_SECONDS
+        settings, is_away = self._settings, self._now() - self._failed_at <= AWAY_SECONDS
+        limit = settings.key_cache_stale_seconds if is_away else settings.key_cache_seconds + OVERDUE_SECONDS
         return self._now() - entry.read_at <= limit
 
-    def _renew_in_background(self, hashed: bytes) -> None:
-        with contextlib.suppress(Unavailable):
-            self._renew(hashed)
+    def _is_left_alone(self) -> bool:
+        return self._now() - self._failed_at < LEAVE_ALONE_SECONDS
 
     def _renew(self, hashed: bytes) -> asyncio.Task[KeyAccess | None]:
         task = self._lookups.get(hashed)
@@ -188,16 +192,17 @@ class KeyCache:
 
     async def _look_up(self, hashed: bytes) -> KeyAccess | None:
         async with self._lookup_slots:
-            if self._now() < self._leave_alone_until:
+            if self._is_left_alone():
                 raise Unavailable("postgres", "No answer a moment ago.")
             # Taken before the query: the answer may be as old as this. A change meanwhile makes it stale at once.
             asked_at, changes_before = self._now(), self._changes
             try:
-                access = await self._database.run(lambda connection: read_key(connection, hashed))
+                seconds = min(self._settings.timeout_seconds, LOOK_UP_SECONDS_MAX)
+                access = await self._database.run(lambda connection: read_key(connection, hashed), seconds=seconds)
             except Unavailable:
-                self._away, self._leave_alone_until = True, self._now() + AWAY_SECONDS
+                self._failed_at = self._now()
                 raise
-        self._away = False
+        self._failed_at = -math.inf
         telemetry.KEY_LOOKUPS.labels("read").inc()
         if changes_before != self._changes:
             asked_at -= self._settings.key_cache_seconds + 1

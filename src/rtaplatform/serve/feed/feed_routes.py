@@ -21,13 +21,19 @@ from rtaplatform.feed.feed_filter import FIELDS
 from rtaplatform.serve.feed.feed_docs import READ_RECENT, RECENT_DEFAULT, RECENT_MAX, STREAM_EVENTS
 from rtaplatform.serve.feed.subscriptions import FeedSubscription
 from rtaplatform.serve.http.access import get_access
-from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies, require_feeds
+from rtaplatform.serve.http.dependencies import (
+    AnyRequest,
+    Dependencies,
+    find_dependencies,
+    require_feeds,
+    require_query_services,
+)
 from rtaplatform.serve.http.parameters import read_limit
+from rtaplatform.serve.query.key_watch import KeyLease
 from rtaplatform.serve.query.live_admission import (
     NEW_TICKET,
     SCOPE,
     TICKET_IS_OVER,
-    KeyWatch,
     LiveAdmission,
     choose_retry_ms,
     claim_ticket,
@@ -57,13 +63,15 @@ async def stream_events(request: AnyRequest) -> ASGIResponse:
     """`events` with at most 50 items, at most 10 times a second; `left_out` says how many are not shown."""
     fields, _ = _read_feed_parameters(request, ("ticket", "last_event_id"))
     parts, access, admission = find_dependencies(request), get_access(request), request.state.admission
+    watches = require_query_services(parts).key_watches
     async with AsyncExitStack() as stack:
+        lease = stack.enter_context(watches.hold(parts.keys, admission.hashed, access.project))
         await claim_ticket(parts, admission, stack)
         subscribed = require_feeds(request).subscribe(access.project, access.key_id, fields)
         subscription = await stack.enter_async_context(subscribed)
-        stream = FeedStream(parts, subscription, admission, access.project)
+        stream = FeedStream(parts, subscription, admission, lease)
         resources = stack.pop_all()
-    return EventStream(stream.write_chunks(), resources.aclose, parts.bounds.live_sends)
+    return EventStream(stream.write_chunks(), resources.aclose, parts.bounds.live_sends, is_over=lease.is_over)
 
 
 route_handlers: list[BaseRouteHandler] = [read_recent_events, stream_events]
@@ -73,10 +81,10 @@ class FeedStream:
     """The chunks of one live feed, until it must end."""
 
     def __init__(
-        self, parts: Dependencies, subscription: FeedSubscription, admission: LiveAdmission, project: str
+        self, parts: Dependencies, subscription: FeedSubscription, admission: LiveAdmission, lease: KeyLease
     ) -> None:
-        self._subscription, self._admission = subscription, admission
-        self._key_watch = KeyWatch(parts.keys, admission.hashed, project)
+        self._subscription, self._admission, self._lease = subscription, admission, lease
+        lease.wake = subscription.wake
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._now = asyncio.get_running_loop().time
         self._ends_at = self._now() + admission.find_life_s(parts)
@@ -89,7 +97,7 @@ class FeedStream:
             message = await self._subscription.wait_for_message(
                 min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now()
             )
-            if (end := self._find_end() or await self._key_watch.find_problem()) is not None:
+            if (end := self._find_end()) is not None:
                 yield write_problem_event(end)
                 return
             if self._subscription.problem is not problem:
@@ -107,7 +115,7 @@ class FeedStream:
         return write_id_line(f"feed-{number}{self._admission.chain}")
 
     def _find_end(self) -> PlatformError | None:
-        if (end := self._subscription.end) is not None:
+        if (end := self._lease.problem or self._subscription.end) is not None:
             return end
         if self._now() < self._ends_at:
             return None

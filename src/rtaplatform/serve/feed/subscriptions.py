@@ -40,11 +40,15 @@ class FeedSubscription:
         """Why no more messages come."""
         return Busy("This process stops. Connect again.") if self._feed.is_closing else self._lost_place
 
+    def wake(self) -> None:
+        """Let `wait_for_message` return now."""
+        self._listener.wake()
+
     def give_way(self) -> None:
         """End it: its place was given to somebody who has fewer."""
         telemetry.LIVE_DROPPED.labels("share").inc()
         self._lost_place = Busy("The place of this feed was needed for somebody who has fewer.", retry_after_seconds=30)
-        self._listener.wake()
+        self.wake()
 
 
 class FeedSubscriptions:

@@ -31,6 +31,7 @@ from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
+from rtaplatform.serve.query.key_watch import KeyWatches
 from rtaplatform.serve.session.sessions import Sessions
 from rtaplatform.settings import ApiSettings, LimitSettings
 
@@ -82,6 +83,7 @@ class QueryServices:
     feeds: FeedSubscriptions | None = None  # None: this process has no feed, as in tests
     letters: LetterSearch | None = None
     replay: LetterReplay | None = None
+    key_watches: KeyWatches = field(default_factory=KeyWatches)
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,28 @@
 """Who may open a live stream or socket, by key, session or ticket, and for how long.   Stage 6 of 6.
 
-The key is checked again every KEY_CHECK_S, so a revoked key ends its streams.
+Whether the key stays valid is watched meanwhile (`key_watch.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from contextlib import AsyncExitStack
 
 import msgspec
 from msgspec import Struct
 
-from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_rows import KeyAccess
-from rtaplatform.core.errors import PlatformError, Unauthorized, Unavailable
+from rtaplatform.core.errors import PlatformError, Unauthorized
 from rtaplatform.serve.http.access import AnyConnection, find_bearer, find_key_hash, refuse_unknown
-from rtaplatform.serve.http.dependencies import Dependencies, KeyFinder, require_query_services
+from rtaplatform.serve.http.dependencies import Dependencies, require_query_services
 from rtaplatform.serve.http.problems import describe
 from rtaplatform.serve.http.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
+from rtaplatform.serve.query.key_watch import SCOPE as SCOPE
 from rtaplatform.serve.query.sse import write_event
 
-KEY_CHECK_S = 30.0
 AGE_MAX_S = 3_600.0  # of a stream that was opened with a key
 RETRY_MS = (1_000, 2_500)  # chosen at random, so that clients do not all reconnect at once
 LAST_ID_CHARS_MAX = 300
-SCOPE = "read"
 NEW_TICKET = "Ask for a new one with POST /v1/live/tickets."
 TICKET_IS_OVER = f"The ticket's {LIFE_SECONDS // 60} minutes are over."
 
@@ -99,33 +96,6 @@ async def claim_ticket(parts: Dependencies, admission: LiveAdmission, stack: Asy
         return False
 
     stack.push_async_exit(release)
-
-
-class KeyWatch:
-    """Finds out whether the key of a stream is still valid; it asks at most every KEY_CHECK_S."""
-
-    def __init__(self, keys: KeyFinder, hashed: bytes, project: str) -> None:
-        self._keys, self._hashed, self._project = keys, hashed, project
-        self._now = asyncio.get_running_loop().time
-        self._checked_at = self._now()
-
-    async def find_problem(self) -> PlatformError | None:
-        """Return an error if the key is not valid any more, or if nobody can tell."""
-        if self._now() - self._checked_at < KEY_CHECK_S:
-            return None
-        self._checked_at = self._now()
-        try:
-            access = await self._keys.find_hashed(self._hashed)
-        except Unavailable as error:
-            return self._count_drop(error)
-        if access is None or SCOPE not in access.scopes or access.project != self._project:
-            return self._count_drop(Unauthorized("The key is no longer valid."))
-        return None
-
-    @staticmethod
-    def _count_drop(error: PlatformError) -> PlatformError:
-        telemetry.LIVE_DROPPED.labels("key").inc()
-        return error
 
 
 def choose_retry_ms() -> int:

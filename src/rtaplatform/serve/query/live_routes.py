@@ -2,7 +2,7 @@
 
 An error before the stream begins is a problem document. A later one is an `event: problem` (never `error`, which is
 the browser's own). During an outage the stream reports the problem and waits. The stream also reports why it ends: the
-key was revoked (checked every KEY_CHECK_S), the ticket's hour or the stream's age limit is over, or the process stops.
+key was revoked (`key_watch.py`), the ticket's hour or the stream's age limit is over, or the process stops.
 A client that reads nothing is dropped. A client that reconnects with its last id gets the updates that it has missed.
 """
 
@@ -26,11 +26,11 @@ from rtaplatform.serve.http.access import find_key_hash, get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies, require_query_services
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.tickets import CHAIN_MARK
+from rtaplatform.serve.query.key_watch import KeyLease
 from rtaplatform.serve.query.live_admission import (
     NEW_TICKET,
     SCOPE,
     TICKET_IS_OVER,
-    KeyWatch,
     LiveAdmission,
     choose_retry_ms,
     claim_ticket,
@@ -62,19 +62,21 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
     queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
     parts, access, admission = find_dependencies(request), get_access(request), get_admission(request)
-    hub = require_query_services(parts).hub
+    services = require_query_services(parts)
+    hub = services.hub
     try:
         async with AsyncExitStack() as stack:
+            lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.hashed, access.project))
             await claim_ticket(parts, admission, stack)
             seat = LiveSeat(access.key_id)
             live_query, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
-            listener = LiveListener(parts, live_query, admission, seat, access.project)
+            listener = LiveListener(parts, live_query, admission, seat, lease)
             resources = stack.pop_all()
     except Unavailable as error:
         if admission.ticket is None:
             raise
         return EventStream(_stream_problem(error), _close_nothing, parts.bounds.live_sends)
-    return EventStream(listener.stream_chunks(first), resources.aclose, parts.bounds.live_sends)
+    return EventStream(listener.stream_chunks(first), resources.aclose, parts.bounds.live_sends, is_over=lease.is_over)
 
 
 async def _stream_problem(error: PlatformError) -> AsyncGenerator[bytes, None]:
@@ -89,10 +91,9 @@ class LiveListener:
     """One client of a live query: what it has been sent, and when."""
 
     def __init__(
-        self, parts: Dependencies, live_query: LiveQuery, admission: LiveAdmission, seat: LiveSeat, project: str
+        self, parts: Dependencies, live_query: LiveQuery, admission: LiveAdmission, seat: LiveSeat, lease: KeyLease
     ) -> None:
-        self._live_query, self._admission, self._seat = live_query, admission, seat
-        self._key_watch = KeyWatch(parts.keys, admission.hashed, project)
+        self._live_query, self._admission, self._seat, self._lease = live_query, admission, seat, lease
         self._hub = require_query_services(parts).hub
         self._renderer = LiveRenderer(
             live_query, self._hub.side_thread, _write_own if admission.chain else _write_shared
@@ -107,7 +108,7 @@ class LiveListener:
     async def stream_chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
         """Yield the stream until it must end."""
         bell, resumed = ListenerBell(), self._find_resumed()
-        self._seat.wake = bell.ring
+        self._seat.wake = self._lease.wake = bell.ring
         yield write_opening("resumed" if resumed else "begun", choose_retry_ms())
         for chunk in () if resumed else await self._render_snapshot(first):
             yield chunk
@@ -117,7 +118,7 @@ class LiveListener:
             while True:
                 await bell.wait()
                 self._live_query.check()
-                if (problem := await self._find_new_problem()) is not None:
+                if (problem := self._find_new_problem()) is not None:
                     yield write_problem_event(problem)
                 if self._end is not None:
                     return
@@ -140,9 +141,9 @@ class LiveListener:
     def _wake_at(self) -> float:
         return min(self._heartbeat_at + self._heartbeat_s, self._ends_at)
 
-    async def _find_new_problem(self) -> PlatformError | None:
+    def _find_new_problem(self) -> PlatformError | None:
         """Return a problem that the client does not know yet. If it ends the stream it is kept as `_end`."""
-        self._end = self._find_end() or await self._key_watch.find_problem()
+        self._end = self._find_end()
         if self._end is not None:
             return self._end
         if self._live_query.error is self._error:
@@ -155,7 +156,7 @@ class LiveListener:
     def _find_end(self) -> PlatformError | None:
         if self._hub.is_closing:
             return Busy("This process stops. Connect again with the last id.")
-        if (problem := self._seat.problem or self._live_query.problem) is not None:
+        if (problem := self._lease.problem or self._seat.problem or self._live_query.problem) is not None:
             return problem
         if self._now() < self._ends_at:
             return None

@@ -55,15 +55,21 @@ class EventStream(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[object]], deadlines: Deadlines
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        close: Callable[[], Awaitable[object]],
+        deadlines: Deadlines,
+        *,
+        is_over: asyncio.Future[None] | None = None,
     ) -> None:
+        """The stream is cut as soon as `is_over` is done, whatever the client has not taken by then."""
         super().__init__(
             media_type="text/event-stream",
             # Proxies that compress or rewrite would delay events.
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
             status_code=200,
         )
-        self.chunks, self.close, self.deadlines = chunks, close, deadlines
+        self.chunks, self.close, self.deadlines, self.is_over = chunks, close, deadlines, is_over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -76,7 +82,8 @@ class EventStream(ASGIResponse):
         sender = asyncio.create_task(self._send_all(send))
         disconnect = asyncio.create_task(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait((sender, disconnect), return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[None]] = [sender, disconnect, *([self.is_over] if self.is_over else [])]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if sender.done():
                 with suppress(TimeoutError, OSError):
                     sender.result()
@@ -85,7 +92,7 @@ class EventStream(ASGIResponse):
             disconnect.cancel()
             await asyncio.gather(sender, disconnect, return_exceptions=True)
             # An error's frames keep this one. Without its tasks there is no cycle that waits for the garbage collector.
-            del sender, disconnect
+            del sender, disconnect, ends
 
     async def _send_all(self, send: Send) -> None:
         async for chunk in self.chunks:

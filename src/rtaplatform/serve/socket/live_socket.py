@@ -27,8 +27,8 @@ from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unaut
 from rtaplatform.serve.http.access import take
 from rtaplatform.serve.http.dependencies import find_dependencies, require_feeds, require_query_services
 from rtaplatform.serve.http.limits import READ
-from rtaplatform.serve.query import live_admission
-from rtaplatform.serve.query.live_admission import NEW_TICKET, TICKET_IS_OVER, KeyWatch, LiveAdmission
+from rtaplatform.serve.query.key_watch import KeyLease
+from rtaplatform.serve.query.live_admission import NEW_TICKET, TICKET_IS_OVER, LiveAdmission
 from rtaplatform.serve.query.live_rendering import LiveRenderer
 from rtaplatform.serve.socket.feed_on_socket import send_feed
 from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine, forget_frames
@@ -68,13 +68,14 @@ class LiveSocket:
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self.seat = LiveSeat(access.key_id, "websocket", self._woken.ring)
 
-    async def run(self, build: str) -> None:
+    async def run(self, build: str, lease: KeyLease) -> None:
         """Serve until the socket ends. Raises ExceptionGroup for a bug."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._end_with(lease), name="socket lease")
                 await self._line.say(write_hello(build, HEARTBEAT_S))
                 group.create_task(self._read(group), name="socket reader")
-                group.create_task(self._watch(), name="socket watch")
+                group.create_task(self._watch(lease), name="socket watch")
         except BaseExceptionGroup as end:
             if (bugs := end.split(SocketGone)[1]) is not None:
                 raise bugs from None
@@ -177,14 +178,19 @@ class LiveSocket:
 
     # watching --------------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _end_with(self, lease: KeyLease) -> None:
+        """Cut the socket if it still goes on some seconds after its key has become invalid."""
+        await lease.is_over
+        self._line.cut()
+        raise SocketGone
+
+    async def _watch(self, lease: KeyLease) -> None:
         ends_at, beat_at = self._now() + self._admission.find_life_s(self._parts), self._now() + HEARTBEAT_S
-        key_watch = KeyWatch(self._parts.keys, self._admission.hashed, self._access.project)
+        lease.wake = self._woken.ring
         while True:
-            next_at = min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX)
-            await self._wait(min(next_at - self._now(), live_admission.KEY_CHECK_S))
+            await self._wait(min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX) - self._now())
             await self._end_if_over(is_old=self._now() >= ends_at)
-            if (problem := await key_watch.find_problem()) is not None:
+            if (problem := lease.problem) is not None:
                 await end_by(self._line, LATER if isinstance(problem, Unavailable) else KEY, problem)
             if self._now() >= beat_at:
                 beat_at = self._now() + HEARTBEAT_S

@@ -98,8 +98,12 @@ class SocketLine:
     def _give_up(self) -> None:
         self.note_silence()
         if not self._is_over:
-            self._is_over = True
-            self._cut()
+            self.cut()
+
+    def cut(self) -> None:
+        """Cut the connection now, whatever the client has not read."""
+        self._is_over = True
+        self._cut()
 
     async def _give_up_and_wait(self) -> NoReturn:
         """Give the client up. The socket's reader ends the socket as soon as the connection is cut."""
@@ -115,8 +119,7 @@ class SocketLine:
     async def end(self, code: int, *last_words: str) -> NoReturn:
         """Send the last messages and close the socket. A client that does not take them is cut. Raises SocketGone."""
         if not await self._close(code, last_words):
-            self._is_over = True
-            self._cut()
+            self.cut()
             await asyncio.sleep(CUT_SECONDS_MAX)
         raise SocketGone
 

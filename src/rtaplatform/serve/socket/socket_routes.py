@@ -60,11 +60,12 @@ route_handlers: list[BaseRouteHandler] = [serve_live_socket]
 async def _serve(socket: AnySocket, line: SocketLine, parts: Dependencies) -> None:
     access = await _admit(socket, parts)
     admission, dashboard = get_admission(socket), _get_dashboard(socket)
-    live_socket, hub = LiveSocket(socket, line, access, admission), require_query_services(parts).hub
+    live_socket, services = LiveSocket(socket, line, access, admission), require_query_services(parts)
     async with AsyncExitStack() as stack:
+        lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.hashed, access.project))
         await claim_ticket(parts, admission, stack)
-        stack.enter_context(hub.hold_seat(access.project, live_socket.seat))
-        await live_socket.run(dashboard.build)
+        stack.enter_context(services.hub.hold_seat(access.project, live_socket.seat))
+        await live_socket.run(dashboard.build, lease)
 
 
 async def _admit(socket: AnySocket, parts: Dependencies) -> KeyAccess:

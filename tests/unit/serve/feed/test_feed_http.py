@@ -12,7 +12,7 @@ import pytest
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.feed.event_feed import EventFeed
 from rtaplatform.serve.feed.subscriptions import FeedSubscriptions
-from rtaplatform.serve.query import live_admission
+from rtaplatform.serve.query import key_watch
 from tests.unit.feed.memory_tail import MemoryTail, make_event, record
 from tests.unit.serve.parts_of_tests import Site, Stream
 
@@ -88,7 +88,7 @@ async def test_an_outage_is_one_problem_and_the_stream_goes_on() -> None:
 
 
 async def test_a_revoked_key_ends_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_admission, "KEY_CHECK_S", 0.02)
+    monkeypatch.setattr(key_watch, "KEY_CHECK_S", 0.02)
     async with _opening_site(MemoryTail(), live_heartbeat_seconds=0.02) as site:
         stream = await _join(site)
         site.keys.accesses.clear()

@@ -11,7 +11,7 @@ import pytest
 from rtaplatform.analytics.answer.side_thread import INLINE_MAX, SideThread, WorkResult
 from rtaplatform.serve.http.ticket_vault import TicketVault
 from rtaplatform.serve.http.tickets import Tickets
-from rtaplatform.serve.query import live_admission
+from rtaplatform.serve.query import key_watch
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import NOON, Happening, Shop
 from tests.unit.serve.parts_of_tests import Site, Stream
@@ -76,7 +76,7 @@ async def test_a_client_that_reads_nothing_is_dropped() -> None:
 
 
 async def test_a_revoked_key_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_admission, "KEY_CHECK_S", 0.02)
+    monkeypatch.setattr(key_watch, "KEY_CHECK_S", 0.02)
     site = Site(live_heartbeat_seconds=0.02)
     client = stream(site)
     await client.read_events(1)
@@ -89,7 +89,7 @@ async def test_a_revoked_key_ends_the_stream(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_key_that_cannot_be_looked_up_ends_the_stream_but_is_not_called_revoked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live_admission, "KEY_CHECK_S", 0.02)
+    monkeypatch.setattr(key_watch, "KEY_CHECK_S", 0.02)
     site = Site(live_heartbeat_seconds=0.02)
     client = stream(site)
     await client.read_events(1)

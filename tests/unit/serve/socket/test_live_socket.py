@@ -12,7 +12,7 @@ from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.client.reducer import apply_message
 from rtaplatform.core.errors import Busy
-from rtaplatform.serve.query import live_admission
+from rtaplatform.serve.query import key_watch
 from rtaplatform.serve.socket import live_socket
 from rtaplatform.settings import LimitSettings
 from tests.unit.analytics.shop import NOON, Happening
@@ -212,7 +212,7 @@ async def test_who_may_not_read_is_told_so(site: Site, key: str | None, status: 
 
 
 async def test_a_revoked_key_ends_the_socket(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    monkeypatch.setattr(live_admission, "KEY_CHECK_S", 0.02)
+    monkeypatch.setattr(key_watch, "KEY_CHECK_S", 0.02)
     socket = Socket(site.app)
     await socket.take_next("hello")
     site.keys.accesses.clear()
