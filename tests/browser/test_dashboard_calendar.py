@@ -30,11 +30,11 @@ def find_zone_of_noon(now: datetime) -> ZoneInfo:
     return ZoneInfo(f"Etc/GMT{-ahead:+d}")
 
 
-def find_newest_change(zone: ZoneInfo, today: date) -> date:
-    """The last day, a week ago or earlier, that did not have 24 hours."""
+def find_newest_day(zone: ZoneInfo, hours: int, today: date) -> date:
+    """The last day, a week ago or earlier, that had so many hours."""
     day = today - timedelta(days=7)
-    while convert_to_utc(day + timedelta(days=1), time(), zone) - convert_to_utc(day, time(), zone) == timedelta(
-        hours=24
+    while convert_to_utc(day + timedelta(days=1), time(), zone) - convert_to_utc(day, time(), zone) != timedelta(
+        hours=hours
     ):
         day -= timedelta(days=1)
     return day
@@ -75,12 +75,13 @@ def test_today_becomes_the_new_day_in_an_open_page(
     window.close()
 
 
+@pytest.mark.parametrize("hours", [23, 25])
 def test_yesterday_has_all_hours_of_the_day_on_which_the_clocks_changed(
-    platform: LivePlatform, browser: Browser, request: pytest.FixtureRequest
+    platform: LivePlatform, browser: Browser, request: pytest.FixtureRequest, hours: int
 ) -> None:
     slug = f"clocks-{abs(hash(request.node.name)) % 10_000}"
     project = platform.create_project(slug, zone=BERLIN.key)
-    changed = find_newest_change(BERLIN, datetime.now(BERLIN).date())
+    changed = find_newest_day(BERLIN, hours, datetime.now(BERLIN).date())
     before, after = changed - timedelta(days=1), changed + timedelta(days=1)
     send_at(
         project,

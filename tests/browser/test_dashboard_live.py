@@ -150,3 +150,25 @@ def test_an_empty_project_shows_why_its_first_event_was_refused(
     ApiCaller(platform, project.write_key).call("POST", "/v1/track", event)
     expect(page.locator(".arrival").first).to_contain_text("counted", timeout=20_000)
     window.close()
+
+
+def test_a_page_without_numbers_is_live_though_nothing_arrives(
+    platform: LivePlatform, browser: Browser, project: LiveProject
+) -> None:
+    """A heartbeat comes every ten seconds. The numbers of the page before are not those of this one."""
+    window = DashboardWindow(browser, platform, project.read_key)
+    page = window.open("/?from=-30m")
+    page.keyboard.press("5")
+    expect(page.get_by_role("heading", name="Feed")).to_be_attached()
+    expect(page.locator(".dot-state")).to_have_attribute("data-state", "live")
+    page.evaluate(NOTE_STATES)
+    page.wait_for_timeout(14_000)
+    assert page.evaluate("window.states") == ["live"]
+    window.close()
+
+
+NOTE_STATES = """() => {
+  const dot = document.querySelector(".dot-state");
+  window.states = [dot.dataset.state];
+  new MutationObserver(() => window.states.push(dot.dataset.state)).observe(dot, { attributeFilter: ["data-state"] });
+}"""

@@ -6,9 +6,9 @@ The pain: a page that worked in the theme and the width of whoever made it.
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from tests.browser.dashboard_window import ApiCaller, DashboardWindow
+from tests.browser.dashboard_window import DashboardWindow
 from tests.browser.live_platform import LivePlatform
 
 PAGES = {
@@ -33,6 +33,18 @@ PAGES = {
     "wall": "/?wall=1",
 }
 
+# By name: the page, the key that opens it (none: a click on the first row), and what is then there.
+OVER_A_PAGE = {
+    "palette": ("/", "Control+k", "dialog[aria-label='Go to']"),
+    "help": ("/", "?", "dialog[aria-label='Shortcuts']"),
+    "period-menu": ("/", "c", ".panel"),
+    "filter-menu": ("/", "/", ".panel"),
+    "event-drawer": ("/feed", "", "dialog.drawer"),
+    "product-drawer": ("/catalog/products", "", "dialog.drawer"),
+    "user-drawer": ("/catalog/users", "", "dialog.drawer"),
+    "letter-drawer": ("/settings/dead-letters?from=-7d", "", "dialog.drawer"),
+}
+
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
@@ -51,27 +63,38 @@ def test_every_page_is_whole_and_accessible(
     window.close()
 
 
-def test_the_numbers_of_the_overview_are_the_apis(busy_platform: LivePlatform, browser: Browser) -> None:
-    key = busy_platform.ready["admin_key"]
-    window, api = DashboardWindow(browser, busy_platform, key), ApiCaller(busy_platform, key)
-    window.open("/")
-    shown = window.read_values()
-    metrics = ("visitors", "sessions", "page_views", "orders", "revenue")
-    expected = {metric: api.read_total(metric, interval="hour") for metric in metrics}
-    assert {metric: shown[metric] for metric in expected} == pytest.approx(expected)
-    assert expected["orders"] > 0
-    window.close()
-
-
-def test_the_rows_of_explore_are_the_apis(busy_platform: LivePlatform, browser: Browser) -> None:
-    key = busy_platform.ready["admin_key"]
-    window, api = DashboardWindow(browser, busy_platform, key), ApiCaller(busy_platform, key)
-    page = window.open("/explore?metric=orders&breakdown=device&from=-7d")
-    values = page.locator("table .strong [data-value]").evaluate_all("spans => spans.map(s => Number(s.dataset.value))")
-    query = {"metric": "orders", "from": "-7d", "breakdown": ["device"]}
-    results = api.call("POST", "/v1/query", {"queries": [query]}).json()["answers"][0]["results"]
-    assert values == [row["total"] for row in results]
-    assert len(values) > 1
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_what_is_not_a_page_of_its_own_is_whole_and_accessible(
+    busy_platform: LivePlatform, browser: Browser, axe: str, width: int, theme: str
+) -> None:
+    """Sign-in, the empty project, and what opens over a page: palette, help, drawers, menus."""
+    key, findings = busy_platform.ready["admin_key"], []
+    project = busy_platform.create_project(f"empty-{width}-{theme}")
+    out = DashboardWindow(browser, busy_platform, None, width, theme)
+    out.page.goto(busy_platform.url)
+    expect(out.page.get_by_label("Key")).to_be_visible()
+    findings += out.find_violations(axe)
+    out.keep_picture(f"sign-in-{width}-{theme}")
+    out.close()
+    empty = DashboardWindow(browser, busy_platform, project.admin_key, width, theme)
+    expect(empty.open("/").locator(".listening")).to_be_visible()
+    findings += empty.find_violations(axe)
+    empty.keep_picture(f"empty-{width}-{theme}")
+    empty.close()
+    window = DashboardWindow(browser, busy_platform, key, width, theme)
+    for name, (path, keys, opened) in OVER_A_PAGE.items():
+        page = window.open(path)
+        if keys:
+            page.keyboard.press(keys)
+        else:
+            page.locator("main tbody tr").first.click()
+        expect(page.locator(opened)).to_be_visible()
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{name} is {overflow} px wider than the window"
+        findings += window.find_violations(axe)
+        window.keep_picture(f"{name}-{width}-{theme}")
+    assert findings == []
     window.close()
 
 

@@ -79,7 +79,14 @@ function releaseLater(subscription: Subscription, key: string): void {
     subscriptions.delete(key);
     fresh.delete(subscription);
     socket.send({ type: "unsubscribe", id: subscription.id });
+    if (!subscriptions.size) forgetFreshness();
   }, LINGER_MS);
+}
+
+/** A page without numbers has none that could be old. */
+function forgetFreshness(): void {
+  asOf.value = 0;
+  isComplete.value = true;
 }
 
 export function subscribeFeed(

@@ -1,6 +1,6 @@
 // What is asked: period, comparison, zone, filters. On a phone it folds into one sheet.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { asProblem, query } from "../api/client";
 import { dimensionName, valueName } from "../show/names";
 import { go, interval, metrics, minute, period, setFilter, toggleFilter, view, zone } from "../state/app";
@@ -148,6 +148,7 @@ function FilterPanel({ close }: { close: () => void }) {
   const typed = useSignal("");
   const values = useSignal<string[]>([]);
   const note = useSignal("");
+  const field = useRef<HTMLInputElement>(null);
   const known = [...new Set([...metrics.value.values()].flatMap((metric) => metric.dimensions))].filter(isDimension);
   useEffect(() => {
     const name = dimension.value;
@@ -158,6 +159,8 @@ function FilterPanel({ close }: { close: () => void }) {
       (error) => (note.value = asProblem(error).detail),
     );
   }, [dimension.value]);
+  // The button that was pressed is gone, and the focus with it.
+  useLayoutEffect(() => field.current?.focus(), [dimension.value]);
   if (!dimension.value) {
     return <Choices values={known} chosen="" name={dimensionName} choose={(name) => (dimension.value = name)} />;
   }
@@ -176,7 +179,7 @@ function FilterPanel({ close }: { close: () => void }) {
     >
       <label class="field">
         <span>{dimensionName(name)} is</span>
-        <input data-first autoFocus value={typed.value} placeholder="Search or type a value" onInput={(event) => (typed.value = event.currentTarget.value)} />
+        <input ref={field} data-first value={typed.value} placeholder="Search or type a value" onInput={(event) => (typed.value = event.currentTarget.value)} />
       </label>
       {note.value && <p class="wrong">{note.value}</p>}
       <div class="scroll">

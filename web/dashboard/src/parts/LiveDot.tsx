@@ -1,7 +1,7 @@
 // One quiet dot with words: how fresh the numbers are, and what the connection does.
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { asOf, type Connection, connection, isComplete, isPaused, pause, pausedAt, receivedAt, retry, serverNow, waiting } from "../live/board";
+import { asOf, clockOffset, type Connection, connection, isComplete, isPaused, pause, pausedAt, receivedAt, retry, serverNow, waiting } from "../live/board";
 import { plural } from "../show/numbers";
 import { timeOfDay } from "../show/times";
 import { zone } from "../state/app";
@@ -17,6 +17,8 @@ const WORDS: Record<Connection, string> = {
 };
 
 const SILENT_MS = { live: 5_000, polling: 12_000 };
+/** Without numbers only a heartbeat comes, every 10 seconds. */
+const SILENT_MS_OF_HEARTBEATS = 25_000;
 const OLD_MS = 10_000;
 
 export function useNow(everyMs: number) {
@@ -34,8 +36,12 @@ export function freshness(now: number): { state: string; words: string; age: num
   if (isPaused.value) return { state: "paused", words: `paused at ${timeOfDay(pausedAt.value, zone.value)}`, age };
   const kind = connection.value;
   const silent = now - receivedAt.value;
-  const isSilent = receivedAt.value > 0 && silent > (kind === "live" ? SILENT_MS.live : SILENT_MS.polling);
   if (kind === "offline" || kind === "reconnecting") return { state: kind, words: WORDS[kind], age };
+  if (!asOf.value) {
+    const isDead = kind === "live" && receivedAt.value > 0 && silent > SILENT_MS_OF_HEARTBEATS;
+    return isDead ? { state: "stale", words: `silent since ${timeOfDay(receivedAt.value + clockOffset.value, zone.value)}`, age } : { state: kind, words: WORDS[kind], age };
+  }
+  const isSilent = receivedAt.value > 0 && silent > (kind === "live" ? SILENT_MS.live : SILENT_MS.polling);
   if (isSilent || age > OLD_MS + (kind === "polling" ? 5_000 : 0)) return { state: "stale", words: `as of ${timeOfDay(asOf.value, zone.value)}`, age };
   return { state: kind, words: WORDS[kind], age };
 }

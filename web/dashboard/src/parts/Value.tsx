@@ -21,10 +21,11 @@ export function Value({ value, unit, currency, isExact = false, error = 0 }: Val
   if (hidesMoney.value && unit === "money") return <span class="value">•••</span>;
   const whole = exact(value, shown);
   const text = isExact ? whole : short(value, shown);
-  const about = error ? `about ${whole}, ± ${(error * 100).toFixed(2)} %` : whole;
+  const isAbout = Boolean(error && value); // nobody at all is not an estimate
+  const about = error && isAbout ? `about ${whole}, ± ${(error * 100).toFixed(2)} %` : whole;
   return (
     <span class="value" ref={element} title={about} data-value={value === null || value === undefined ? "" : String(value)}>
-      {error ? <span class="about" aria-hidden="true">≈</span> : null}
+      {isAbout ? <span class="about" aria-hidden="true">≈</span> : null}
       <span aria-hidden="true">{text}</span>
       <span class="hidden">{about}</span>
     </span>

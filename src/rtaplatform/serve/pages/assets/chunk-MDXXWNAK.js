@@ -1,1 +1,0 @@
-import{l as a}from"./chunk-ATPT3ONC.js";import{L as r,R as i,a as t,ta as o}from"./chunk-A7AM557T.js";var c=()=>r("catalog:write");function p({id:e}){if(!c())return o(t,{children:"not in the catalog"});let n=i("catalog","products");return o(t,{children:["not in the catalog · ",o(a,{to:{...n,more:{...n.more,add:e}},children:"add"})]})}export{c as a,p as b};
