@@ -208,7 +208,8 @@ def test_three_devices_in_any_order_are_one_person() -> None:
     "placeholder",
     [
         "undefined", "null", "None", "nil", "NaN", "[object Object]", "anonymousId", "userId", "guest", "0", "-1",
-        "00000000-0000-0000-0000-000000000000", "000", " NULL ", "true", "unknown",
+        "00000000-0000-0000-0000-000000000000", "000", " NULL ", "true", "false", "unknown",
+        "n/a", "{}", "[]", "anonymous",
     ],
 )  # fmt: skip
 def test_placeholders_never_link(placeholder: str) -> None:
