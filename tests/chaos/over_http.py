@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
+from tests.chaos.people_over_http import find_wrong_people
 from tests.chaos.site import READ_KEY, Site
 from tests.chaos.watch import PROJECT
 
@@ -23,7 +24,12 @@ def find_differences_over_http(site: Site, period: Mapping[str, str], truth: Tru
             reply = client.get(f"/v1/metrics/{metric}", params={**period, **more}).raise_for_status()
             return dict(reply.json())
 
-        return [*_compare_whole(ask, of), *_compare_by_source(ask, of), *_compare_meta(ask, of)]
+        return [
+            *_compare_whole(ask, of),
+            *_compare_by_source(ask, of),
+            *_compare_meta(ask, of),
+            *find_wrong_people(client, truth),
+        ]
 
 
 Ask = Callable[..., dict[str, Any]]

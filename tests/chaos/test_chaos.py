@@ -27,8 +27,8 @@ from tests.chaos.recount import Recount, read_dead_letter_origins
 from tests.chaos.report import write_fault_log, write_summary
 from tests.chaos.site import Site, open_site
 from tests.chaos.truth import count_downs_told, count_stands_told, find_lies
-from tests.chaos.watch import Watcher
-from tests.comparison import SKETCH_ERROR_MAX, check_the_law, compute_expected, find_differences
+from tests.chaos.watch import PROJECT, Watcher
+from tests.comparison import EXCEPTIONS, SKETCH_ERROR_MAX, check_the_law, compute_expected, find_differences
 from tests.integration.chaos import wait_until
 
 SEED = 17
@@ -142,6 +142,9 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     ]
     wrong += find_differences(totals, compute_expected(recount.truth), distinct_tolerance=SKETCH_ERROR_MAX)
     wrong += check_the_law(totals)
+    exceptions = {name: totals.counts.get(f"{PROJECT}|{name}", 0) for name in (*EXCEPTIONS, "late_links")}
+    _say(f"chaos: people whom the order of reading decided about: {exceptions}")
+    wrong += [f"{exceptions[name]} {name}: people were not compared" for name in EXCEPTIONS if exceptions[name]]
     wrong += find_differences_over_http(site, watcher.period, recount.truth)
     wrong += find_lies(history, recount.count_until)
     wrong += site.rebuilds.find_differences()
