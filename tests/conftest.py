@@ -17,11 +17,12 @@ from hypothesis import settings
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.local.servers.valkey import Valkey
+from tests.examples import WHOLE, register_profiles
 from tests.integration.servers import Running, Servers, start_kafka, start_postgres, start_valkey
 
-# How long an example takes is for benchmarks to say: on a machine that others use as well, it is nothing to fail for.
-settings.register_profile("ours", deadline=None)
-settings.load_profile("ours")
+# `--hypothesis-profile` takes the other one.
+register_profiles()
+settings.load_profile(WHOLE)
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
-./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds;
-                                          without long simulations, and the tests of the tester
+./rta check --quick                       the part for every change, in under 90 s on two free cores: lint, types, tidy,
+                                          unit, contract, 20 seeds; a tenth of a property's examples; without long
+                                          simulations, and the tests of the tester (tests/run.py lists them)
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -40,10 +41,18 @@ IN_PAIRS = ("web", "integration", "acceptance", "browser")
 WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
 QUICK_SEEDS = 20
-# Left to the whole check: what has the mark `tester`, and what takes long in the simulation: full buckets, weeks of
-# history, many random requests, and the n-th call failing for every n.
+QUICK_PROFILE = "quick"  # of tests/examples.py: Hypothesis tries a tenth of the examples
+# Left to the whole check: what has the mark `tester`; tests of the shop and its truth, which are the tester's own; and
+# what takes long in the simulation: full buckets, damaged logs, values of traits, the real server, weeks of history,
+# random requests, and the n-th call failing for every n.
 LEFT_OUT = (
+    "tests/unit/simulate/over_http/test_sdk_events.py",
+    "tests/unit/simulate/test_people_of_the_shop.py",
+    "tests/unit/simulate/test_traffic.py",
+    "tests/unit/simulate/test_truth_of_people.py",
     "tests/simulation/test_caps.py",
+    "tests/simulation/test_damage.py",
+    "tests/simulation/test_declared_traits.py",
     "tests/simulation/test_fail_nth_call.py",
     "tests/simulation/test_fail_nth_collect.py",
     "tests/simulation/test_fail_nth_question.py",
@@ -52,8 +61,13 @@ LEFT_OUT = (
     "tests/simulation/test_malformed_requests.py",
     "tests/simulation/test_partition_counts.py",
     "tests/simulation/test_rebuild.py",
+    "tests/simulation/test_redis.py",
+    "tests/simulation/test_people.py::test_a_fifth_of_all_calls_may_conflict",
 )
-NOT_QUICK = ("-m", "not tester", *(f"--ignore={path}" for path in LEFT_OUT))
+NOT_QUICK = (
+    "-m", "not tester", f"--hypothesis-profile={QUICK_PROFILE}",
+    *(f"--{'deselect' if '::' in place else 'ignore'}={place}" for place in LEFT_OUT),
+)  # fmt: skip
 SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
 PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5

@@ -30,6 +30,7 @@ from tests.contract.shard import (
     make_full_batch,
     make_payload,
 )
+from tests.examples import count_examples
 
 MESSAGE = b'{"projectId":"demo","type":"page","messageId":"m","anonymousId":"a"}'
 
@@ -120,7 +121,7 @@ def test_a_wrong_value_anywhere_is_refused_whole_or_harmless(shard: Shard, value
 
 
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(list(HOSTILE.values()))), min_size=2, max_size=4))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=count_examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_several_wrong_values_are_refused_whole_or_harmless(shard: Shard, changes: list[tuple[Path, Any]]) -> None:
     shard.begin_again()
     assert refuses_or_applies(shard, spoil_batch(changes), shard.read_digest()) == ""
@@ -135,7 +136,7 @@ def test_several_wrong_values_are_refused_whole_or_harmless(shard: Shard, change
         st.integers(0, 900).map(lambda size: msgspec.msgpack.encode(make_full_batch())[:size]),
     )
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=count_examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_refused_whole_or_harmless(shard: Shard, raw: bytes) -> None:
     shard.begin_again()
     assert refuses_or_applies(shard, raw, shard.read_digest()) == ""

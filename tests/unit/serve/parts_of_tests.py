@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -71,7 +72,11 @@ class Site:
             settings=api, bounds=make_connection_limits(api), limits=RateLimits(limits or LimitSettings()),
             intake=CollectIntake(find_location=find_location), catalog=catalog,
         )  # fmt: skip
-        self.app: Litestar = create_app(self.parts)
+
+    @cached_property
+    def app(self) -> Litestar:
+        """Made when somebody asks for it: that takes a tenth of a second, and some tests need the parts alone."""
+        return create_app(self.parts)
 
     async def ask(
         self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **parameters: str

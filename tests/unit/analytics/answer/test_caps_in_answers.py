@@ -20,6 +20,7 @@ from rtaplatform.core.query import SKETCH_ERROR, Answer
 from rtaplatform.core.rollups import make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, Delta
+from tests.examples import count_examples
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at
 
@@ -106,7 +107,7 @@ async def find_wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     return ""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=count_examples(40), deadline=None)
 @given(
     st.lists(st.lists(HAPPENING, max_size=10), min_size=1, max_size=4),
     st.sampled_from([1, 2, 4]),

@@ -16,6 +16,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import ACTIVITY, OTHER, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import CellsKey, Delta
+from tests.examples import count_examples
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -309,7 +310,7 @@ PERIODS = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=count_examples(25), deadline=None)
 @given(
     happenings=st.lists(events, max_size=40),
     start=PERIODS,
@@ -333,7 +334,7 @@ async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happenin
         assert number == sum(max(low, first) <= h.at_ms < high for h in inside)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=count_examples(25), deadline=None)
 @given(
     happenings=st.lists(events, max_size=40),
     start=st.sampled_from(("-10m", "-5h", "2026-11-22", "2026-11-20", "2026-10-25", "-2w", "2026-11-22T03:17")),

@@ -16,6 +16,7 @@ from rtaplatform.analytics.answer.trending import NOT_COMPARED, TrendingProducts
 from rtaplatform.analytics.plan.decay import ONE, compute_weights
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Trending
+from tests.examples import count_examples
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, make_memory_store
 
@@ -114,7 +115,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=count_examples(40), deadline=None)
 @given(events=EVENTS, window=st.sampled_from((20 * MINUTE, 3 * HOUR, 7 * HOUR, DAY)), limit=st.sampled_from((1, 3, 20)))
 async def test_the_order_is_that_of_a_recount(events: list[tuple[str, int]], window: int, limit: int) -> None:
     shop = Shop(PROJECT)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rtaplatform.analytics.cache.number_columns import UNUSED_NAMES_MAX, NumberColumns, find_greatest, sum_by_code
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.core.time.buckets import BucketKind
+from tests.examples import count_examples
 
 NAME = st.sampled_from([b"a", b"b", b"c", "ü".encode(), b""])
 NUMBER = st.integers(-9, 9) | st.sampled_from([2**53 + 1, -(2**62), 2**63 - 1, 10**15])
@@ -26,7 +27,7 @@ def list_columns(fields: dict[bytes, int]) -> tuple[list[bytes], list[bytes]]:
     return list(fields), [b"%d" % n for n in fields.values()]
 
 
-@settings(max_examples=200)
+@settings(max_examples=count_examples(200))
 @given(st.lists(STEP, max_size=20))
 def test_columns_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[bytes, int]]]) -> None:
     columns, plain = NumberColumns(), dict[int, dict[bytes, int]]()

@@ -26,6 +26,7 @@ from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import EVENTS, make_field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, ReadBuckets, ReadPersonCounts, Snapshot
+from tests.examples import count_examples
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at, make_engine_without_caches
 
@@ -101,7 +102,7 @@ def select_what_shows(answer: Answer) -> tuple[Any, ...]:
     return answer.results, answer.meta.exact, answer.start, answer.end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(st.lists(STEP, min_size=1, max_size=6))
 def test_caching_engine_answers_like_a_new_one(steps: list[tuple[list[Happening], int, bool]]) -> None:
     async def run() -> None:

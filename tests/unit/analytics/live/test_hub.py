@@ -18,6 +18,7 @@ from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.client.reducer import merge_updates
 from rtaplatform.core.errors import InvalidParameter, Unavailable
 from rtaplatform.core.query import Answer, Query
+from tests.examples import count_examples
 from tests.unit.analytics.live_news import wait_for_news
 from tests.unit.analytics.shop import NOON, PLACE, Happening, Shop
 
@@ -51,7 +52,7 @@ batches = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=count_examples(30), deadline=None)
 @given(
     question=st.sampled_from((QUESTION, MOVING)),
     batches=batches,

@@ -17,6 +17,7 @@ from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time import calendar
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
+from tests.examples import count_examples
 from tests.unit.analytics.plan.calendar_oracle import (
     convert_to_local,
     find_first_of_bucket,
@@ -59,7 +60,7 @@ def format_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, ZoneInfo("UTC")).isoformat()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(
     ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000),
     st.sampled_from(("minute", "hour", "day", "week", "month")), st.sampled_from(("monday", "sunday", "saturday")),
@@ -89,7 +90,7 @@ def test_each_point_but_the_last_is_a_whole_bucket(
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000))
 def test_without_an_interval_both_ends_are_rounded_to_the_smallest_kept_bucket(
     zone: str, now: int, back: int, length: int
@@ -106,7 +107,7 @@ def test_without_an_interval_both_ends_are_rounded_to_the_smallest_kept_bucket(
     assert find_first_of_bucket(period.end - 1, size, zone, "monday") < end
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(ZONES, MINUTES, st.integers(0, 40), st.integers(1, 1_440))
 @example("Europe/Berlin", find_minute("2026-10-25"), 0, 700)
 @example("Africa/Cairo", find_minute("2024-04-26T01:00", "Africa/Cairo"), 1, 30)
@@ -129,14 +130,14 @@ def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
         assert high in [*there, start]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=count_examples(100), deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 50_000))
 def test_previous_period_from_another_time_is_as_long_and_adjacent(zone: str, start: int, length: int) -> None:
     assume(not is_midnight(start, zone))
     assert calendar.find_previous_period(start, start + length, zone) == (start - length, start)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 50_000))
 @example("Europe/Berlin", find_minute("2028-02-29"), 1_440)
 @example("Europe/Berlin", find_minute("2028-02-22"), 7 * 1_440)

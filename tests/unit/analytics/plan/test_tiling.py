@@ -10,6 +10,7 @@ from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, find_finest_ke
 from rtaplatform.core.time import calendar
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
 from rtaplatform.simulate.oracle import oracle_calendar
+from tests.examples import count_examples
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo")
 YEAR = 365 * 24 * 60
@@ -27,7 +28,7 @@ def find_end(tile: Tile, zone: str) -> int:
     return calendar.find_next_of_kind(tile[1], tile[0], zone)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     start=st.integers(NOW - 2 * YEAR, NOW),
@@ -49,7 +50,7 @@ def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, le
         assert kind is BucketKind.DAY or takes_late_events(kind, at, now_ms)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=count_examples(200), deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     now_ms=st.integers((NOW - YEAR) * MINUTE_MS, NOW * MINUTE_MS),
@@ -63,7 +64,7 @@ def test_a_period_begins_in_a_bucket_that_still_takes_late_events(zone: str, now
     assert age > 60 * DAY or kind is not BucketKind.DAY
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(zone=st.sampled_from(ZONES), start=st.integers(NOW - 2 * YEAR, NOW), length=st.integers(1, 1500))
 def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: int) -> None:
     tiles = tile_range(start, start + length, zone=zone, now_ms=start * MINUTE_MS) or []
@@ -74,7 +75,7 @@ def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: i
         assert following > at
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=count_examples(80), deadline=None)
 @given(
     zone=st.sampled_from((*ZONES, "Pacific/Apia", "Africa/Casablanca")),
     minute=st.integers(NOW - 20 * YEAR, NOW),

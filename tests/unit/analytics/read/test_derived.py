@@ -22,6 +22,7 @@ from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, REFUND_E
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.serve.http.csv_tables import write_answer
 from rtaplatform.store.port import CellsKey, Delta
+from tests.examples import count_examples
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, list_keys_at, make_engine_without_caches
 
@@ -273,7 +274,7 @@ BREAKDOWNS = st.sampled_from(
 PERIODS = st.sampled_from(("-3h", "-24h", "-49h", "2026-11-20", "2026-11-22"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(
     happenings=st.lists(HAPPENING, max_size=40),
     later=st.lists(HAPPENING, max_size=5),

@@ -22,6 +22,7 @@ from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES, PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.memory.memory_cells import LOG_MAX
 from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadBucketLog, ReadBuckets, Snapshot
+from tests.examples import count_examples
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, Happening, Shop, make_engine_without_caches
 
@@ -168,7 +169,7 @@ ASKED: list[dict[str, Any]] = [
 STEP = st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans()), min_size=1, max_size=6)
 )

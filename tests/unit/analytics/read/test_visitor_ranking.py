@@ -22,6 +22,7 @@ from rtaplatform.core.query import SKETCH_ERROR, Result
 from rtaplatform.core.rollups import PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadPersonCounts, ReadPersons, Snapshot
+from tests.examples import count_examples
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, make_engine_without_caches
 
 HOUR_MS = 3_600_000
@@ -46,7 +47,7 @@ async def find_results_by_counting(shop: Shop, query: Any) -> list[Result]:
     return (await make_engine_without_caches(shop).answer("demo", [query]))[0].results
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=count_examples(80), deadline=None)
 @given(
     st.lists(st.tuples(st.lists(VISIT, max_size=60), st.integers(0, 120)), min_size=1, max_size=4),
     st.integers(1, 12),
@@ -135,7 +136,7 @@ def rank(products: list[Product], limit: int) -> tuple[Any, list[str]]:
     return asyncio.run(find_greatest_products(ask, plan, plan.shape, standing)), counted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=count_examples(300), deadline=None)
 @given(st.lists(PRODUCT, min_size=1, max_size=120), st.integers(1, 3))
 def test_no_uncounted_product_can_pass_the_last_row(products: list[Product], limit: int) -> None:
     groups, counted = rank(products, limit)

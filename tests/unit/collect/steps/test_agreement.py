@@ -16,6 +16,7 @@ from rtaplatform.core.events import COMMERCE_EVENTS, Reason
 from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS
 from rtaplatform.process.decode.commerce import read_commerce
 from rtaplatform.process.decode.fast import read_event
+from tests.examples import count_examples
 from tests.unit.process.decode.odd_records import Json, write_text
 
 NOW_MS = 1_795_341_600_000
@@ -114,7 +115,7 @@ def encode_value(value: Any) -> bytes:
     return write_text(value).encode(errors="surrogatepass").replace(b"\\xff", b"\xff")
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=count_examples(1_500), deadline=None)
 @given(EVENTS)
 def test_no_worker_quarantines_what_the_collector_accepts(event: dict[str, Any]) -> None:
     taken = collect(encode_value(event))
@@ -122,7 +123,7 @@ def test_no_worker_quarantines_what_the_collector_accepts(event: dict[str, Any])
         assert find_reason_of_worker(taken.value, was_collected=True) is None, (event, taken.value)
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=count_examples(1_500), deadline=None)
 @given(EVENTS)
 def test_the_collector_refuses_nothing_that_a_worker_accepts(event: dict[str, Any]) -> None:
     taken = collect(encode_value(event))
@@ -131,7 +132,7 @@ def test_the_collector_refuses_nothing_that_a_worker_accepts(event: dict[str, An
         assert find_reason_of_worker(encode_value(ours)) is not None, (event, taken)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=count_examples(1_000), deadline=None)
 @given(
     st.lists(st.one_of(EVENTS, LOOSE, st.sampled_from([Json("NaN"), Json('{"a":1,}'), Json('"\\xff"')])), max_size=4),
     st.fixed_dictionaries(

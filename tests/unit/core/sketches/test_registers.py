@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.sketches.hyperloglog import HEADER, REGISTERS, hyperloglog
 from rtaplatform.core.sketches.registers import count, read_registers, unite
+from tests.examples import count_examples
 
 PERSONS = st.lists(st.binary(min_size=8, max_size=8), max_size=40)
 ZEROS = bytes([0x7F, 0xFF])  # one run of all registers
@@ -23,7 +24,7 @@ def list_ranks(body: bytes) -> list[int]:
     return [int(rank) for rank in united[0]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=count_examples(60), deadline=None)
 @given(st.lists(st.tuples(PERSONS, st.integers(0, 5)), max_size=8), st.integers(1, 3))
 def test_the_union_of_sketches_is_the_sketch_of_the_union(crowds: list[tuple[list[bytes], int]], groups: int) -> None:
     """Whether they were read together or apart, row by row or several rows as one."""

@@ -20,6 +20,7 @@ from rtaplatform.core.time.buckets import (
     is_kept,
 )
 from rtaplatform.simulate.oracle import oracle_calendar
+from tests.examples import count_examples
 
 ZONES = [
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia",
@@ -65,7 +66,7 @@ def test_hours_and_days_are_local(zone: str, at: str, hour: str, day: str) -> No
 
 
 @given(st.integers(find_minute("1980-01-01"), find_minute("2037-12-31")), st.sampled_from(ZONES))
-@settings(max_examples=300)
+@settings(max_examples=count_examples(300))
 def test_buckets_are_the_oracles(at: int, zone: str) -> None:
     starts = oracle_calendar.find_bucket_starts(at * MINUTE_MS, zone)
     assert find_bucket_starts(at, zone) == (starts["minute"], starts["hour"], starts["day"])

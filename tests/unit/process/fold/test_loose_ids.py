@@ -25,6 +25,7 @@ from rtaplatform.store.port import LooseIdQuery, LooseWrite
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import compute_expected, find_differences, read_memory_totals
+from tests.examples import count_examples
 from tests.unit.process.decode.odd_records import (
     DAY,
     HOUR,
@@ -90,7 +91,7 @@ steps = st.sampled_from(
 
 
 @given(st.one_of(owns, edges, st.none()), st.lists(steps, max_size=8), st.integers(1, 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=count_examples(80), deadline=None)
 def test_an_id_counts_once_in_a_day_of_stream_time(ahead: int | None, apart: list[int], batch_max: int) -> None:
     """The plain rule for one id: known from when it counted until 24 hours of stream time have gone by."""
     own = None if ahead is None else NOW + ahead
@@ -112,7 +113,7 @@ odd = st.lists(st.tuples(st.sampled_from("abc"), some_owns, steps), max_size=20)
 
 
 @given(odd, st.integers(1, 7))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=count_examples(80), deadline=None)
 def test_workers_and_oracle_agree_on_ids_of_any_time(sends: list[tuple[str, Any, int]], batch_max: int) -> None:
     """Also those that share a block, whose life others prolong."""
     records = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import count_examples
 from tests.unit.process.people.people_site import PeopleSite, Seen, make_oracle
 
 DAY = 86_400_000
@@ -49,7 +50,7 @@ def draw_interleaving(draw: st.DrawFn, events: Sequence[Seen]) -> list[list[Seen
     return [batch for first, last in zip([0, *cuts], [*cuts, len(mixed)], strict=True) if (batch := mixed[first:last])]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(st.data())
 def test_all_interleavings_give_one_digest(data: st.DataObject) -> None:
     events = data.draw(st.lists(draw_visit(), min_size=1, max_size=10))
@@ -62,7 +63,7 @@ def test_all_interleavings_give_one_digest(data: st.DataObject) -> None:
     assert not site.notes["late_state"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=count_examples(80), deadline=None)
 @given(st.data())
 def test_over_weeks_too_where_nothing_is_too_late(data: st.DataObject) -> None:
     """Each day has its own hours of activity; what is read out of order is of one day."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
+from litestar import Litestar
 
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.body.draft import CollectedRecord
@@ -41,13 +42,18 @@ class Log:
         return None
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    """Of all tests: what is asked changes nothing in it."""
     origins = CorsOrigins({"listed": [SHOP, "https://*.shop.example", "null"], "free": []})
     parts = Dependencies(
         keys=Keys(), collector=Collector(Log()), health=Health({}), origins=origins, questions=Site().services
     )
-    app = create_app(parts)
+    return create_app(parts)
+
+
+@pytest.fixture
+async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar's own types
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as new_client:
         yield new_client
