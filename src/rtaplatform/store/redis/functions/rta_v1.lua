@@ -29,19 +29,19 @@ local KEY_MAX = 1024
 local SKETCH_BYTES = 12304 -- of a dense HyperLogLog
 local EXACT = 9007199254740992 -- 2^53
 
-local function prefix_of(shard_key)
+local function find_prefix(shard_key)
   local prefix = string.match(shard_key, '^(rta:{s%d+}:)shard$')
   if not prefix then error('not a shard key') end
   return prefix
 end
 
-local function each_chunk(list, first, visit)
+local function visit_chunks(list, first, visit)
   for i = first, #list, CHUNK do visit(i, math.min(i + CHUNK - 1, #list)) end
 end
 
 -- 1 compare -------------------------------------------------------------------------------------------------------
 
-local function moved(ledger, generation, moves)
+local function make_moved_reply(ledger, generation, moves)
   local reply = {'MOVED', generation}
   for _, move in ipairs(moves) do
     reply[#reply + 1] = move[1]
@@ -50,7 +50,7 @@ local function moved(ledger, generation, moves)
   return reply
 end
 
-local function ledger_differs(ledger, moves)
+local function differs_from_ledger(ledger, moves)
   for _, move in ipairs(moves) do
     if (redis.call('HGET', ledger, move[1]) or '') ~= move[2] then return true end
   end
@@ -58,7 +58,7 @@ local function ledger_differs(ledger, moves)
 end
 
 -- Whether any id of a set has another time than expected; -1 means that the id is absent.
-local function loose_differ(base, set)
+local function differs_in_loose_ids(base, set)
   local ids, expected = set[3], set[4]
   for first = 1, #ids, CHUNK do
     local times = redis.call('ZMSCORE', base .. 'i:' .. set[1], unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
@@ -70,13 +70,13 @@ local function loose_differ(base, set)
 end
 
 -- `orders` and `persons`: those that differ, as the third part and the fourth find them.
-local function conflicts(root, base, batch, orders, persons)
+local function find_conflicts(root, base, batch, orders, persons)
   local blocks, replayed, loose = {}, {}, {}
   for i, block in ipairs(batch.blocks) do
     if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
   end
   for i, set in ipairs(batch.loose) do
-    if loose_differ(base, set) then loose[#loose + 1] = i - 1 end
+    if differs_in_loose_ids(base, set) then loose[#loose + 1] = i - 1 end
   end
   for i, origin in ipairs(batch.replayed) do
     if not redis.call('ZSCORE', base .. 'dead', origin) then replayed[#replayed + 1] = i - 1 end
@@ -160,13 +160,13 @@ local function check_persons(list)
 end
 
 -- The key of a bucket's sketch, or of the sketch of the value at position i of a group.
-local function sketch_key(group, i)
+local function make_sketch_key(group, i)
   return 'p:' .. (group[3] ~= '' and (group[1] .. ':' .. group[6][i]) or group[1])
 end
 
 -- Like `check_type` for a string that is never empty, at half the cost: a call has thousands of them. Returns its size
 -- in bytes, 0 if it does not exist.
-local function sketch_size(key)
+local function measure_sketch(key)
   check(is_text(key, KEY_MAX), 'key')
   local size = redis.pcall('STRLEN', key)
   if type(size) == 'number' then return size end
@@ -208,7 +208,7 @@ local function check_sketches(base, group, bytes_max)
   for i = 1, #group[6], 2 do
     check(is_text(group[6][i], 512), 'sketches')
     check_persons(group[6][i + 1])
-    group[8][i] = sketch_size(base .. sketch_key(group, i))
+    group[8][i] = measure_sketch(base .. make_sketch_key(group, i))
   end
 end
 

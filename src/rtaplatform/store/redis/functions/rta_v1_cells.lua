@@ -13,7 +13,7 @@ local OTHER = '\30'
 -- Seats -----------------------------------------------------------------------------------------------------------
 
 -- Returns what a value is counted as if it gets no seat (nil: it needs none), and the kind of seat that it takes.
-local function without_seat(dimensions, value)
+local function find_replacement(dimensions, value)
   local position, is_bounded, replacement, kind = 0, true, {}, 'open'
   for part in string.gmatch(value, '\31([^\31]*)') do
     position = position + 1
@@ -41,7 +41,7 @@ end
 local function admit(bucket, bots, measure, value)
   local anchor = bots .. bucket.anchor
   if measure ~= anchor and bucket.size > 0 and redis.call('HEXISTS', bucket.key, anchor .. value) == 1 then return true end
-  local replacement, kind = without_seat(bucket.dimensions, value)
+  local replacement, kind = find_replacement(bucket.dimensions, value)
   if not replacement then return true end
   kind = '#' .. bots .. kind
   local taken = bucket.taken[kind] or tonumber(redis.call('HGET', bucket.key, kind) or '0')
@@ -92,7 +92,7 @@ local function increment(key, field, n, log)
 end
 
 -- The sum if Lua can add it exactly, which is within ±2^53; else false: HINCRBY must add it.
-local function sum_of(stored, n)
+local function sum_exactly(stored, n)
   if not stored then return n end
   local sum = #stored < 16 and tonumber(stored)
   sum = sum and sum + n
@@ -114,7 +114,7 @@ local function add_chunk(bucket, list, first, last)
       local sum = (redirected[seat] or 0) + n
       if sum >= -EXACT and sum <= EXACT then redirected[seat] = sum else increment(key, seat, n, bucket.log) end
     else
-      local sum = sum_of(stored[i], n)
+      local sum = sum_exactly(stored[i], n)
       if sum then
         sums[top + 1], sums[top + 2] = name, sum
         top = top + 2
@@ -136,7 +136,7 @@ local function add_one_by_one(bucket, list)
   end
 end
 
-local function all_numbers(list)
+local function are_numbers(list)
   for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
   return true
 end
@@ -163,10 +163,10 @@ local function write_cells(base, cells, rules, now)
     key = key, size = size, seats = cells[3], anchor = rule[1], dimensions = rule[2], admissions = {}, taken = {},
     log = is_logged and #list <= 2 * LOGGED_MAX and {} or nil,
   }
-  if not all_numbers(list) or (not rule[1] and #list <= 8) then
+  if not are_numbers(list) or (not rule[1] and #list <= 8) then
     add_one_by_one(bucket, list)
   elseif size == 0 and not rule[1] then -- a new bucket without seats: nothing to add up or to turn away
-    each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
+    visit_chunks(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
   else
     for i = 1, #list, 2 * CHUNK do add_chunk(bucket, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
   end

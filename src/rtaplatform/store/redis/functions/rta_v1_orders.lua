@@ -8,7 +8,7 @@ local ORDERS_LAG_MS = 28 * 86400000 -- a partition that is further behind, or wa
 local ORDERS_FORGOTTEN = 1000 -- of a project that go with a call, and twice as many as it adds
 
 -- Compare: the number of a set, that of an id in it (both from 0), and the time that is stored, in turn.
-local function orders_differing(base, batch)
+local function list_differing_orders(base, batch)
   local found = {}
   for i, set in ipairs(batch.orders) do
     local ids, expected = set[2], set[3]
@@ -38,7 +38,7 @@ local function check_orders(base, batch)
 end
 
 -- Up to then no order decides any more, in whichever partition is furthest behind; by the rows before the ledger moves.
-local function orders_before(ledger)
+local function find_order_horizon(ledger)
   local oldest, newest, cursor = nil, 0, '0'
   repeat
     local page = redis.call('HSCAN', ledger, cursor, 'COUNT', CHUNK)
@@ -53,7 +53,7 @@ end
 
 -- Write. The oldest ids of a project go, a few with each call that has orders of it.
 local function write_orders(base, batch)
-  local before = #batch.orders > 0 and orders_before(base .. 'ledger')
+  local before = #batch.orders > 0 and find_order_horizon(base .. 'ledger')
   for _, set in ipairs(batch.orders) do
     local key, pairs_of = base .. 'o:' .. set[1], {}
     for i = 1, #set[2] do
@@ -62,14 +62,14 @@ local function write_orders(base, batch)
         pairs_of[#pairs_of + 1] = set[2][i]
       end
     end
-    each_chunk(pairs_of, 1, function(i, j) redis.call('ZADD', key, unpack(pairs_of, i, j)) end)
+    visit_chunks(pairs_of, 1, function(i, j) redis.call('ZADD', key, unpack(pairs_of, i, j)) end)
     local due = before >= 0 and redis.call('ZCOUNT', key, '-inf', before) or 0
     local most = math.min(due, ORDERS_FORGOTTEN + #pairs_of)
     if most > 0 then redis.call('ZREMRANGEBYRANK', key, 0, most - 1) end
   end
 end
 
-local function changes_orders(batch)
+local function has_new_orders(batch)
   for _, set in ipairs(batch.orders) do
     for i = 1, #set[4] do if set[4][i] ~= -1 then return true end end
   end

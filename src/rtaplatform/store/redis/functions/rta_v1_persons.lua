@@ -26,7 +26,7 @@ local function note_differing(base, group, before, differing)
 end
 
 -- Compare: the indexes of the persons whose token is not the expected one, counted from 0 through all groups.
-local function persons_differing(base, batch)
+local function list_differing_persons(base, batch)
   local differing, before = {}, 0
   for _, group in ipairs(batch.persons) do
     note_differing(base, group, before, differing)

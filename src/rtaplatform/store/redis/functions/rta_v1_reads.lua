@@ -4,7 +4,7 @@
 -- args: the generation, and a MessagePack list of [bucket names, fields]. Returns one list of values for each, bucket by
 -- bucket in the order of the fields: nil for a missing field, and `!` after the number of an incomplete one.
 local function read_fields(keys, args)
-  local base, answers = prefix_of(keys[1]) .. args[1] .. ':c:', {}
+  local base, answers = find_prefix(keys[1]) .. args[1] .. ':c:', {}
   for _, read in ipairs(cmsgpack.unpack(args[2])) do
     local names, fields, values, n = read[1], read[2], {}, 0
     for i = 1, #names do
@@ -29,7 +29,7 @@ end
 -- Not `no-writes`: PFCOUNT stores its result in the sketch, so that the next count is free.
 -- args: the generation, and a MessagePack list of index names, one per bucket. Returns value, count, … for each.
 local function count_persons(keys, args)
-  local base, answers = prefix_of(keys[1]) .. args[1] .. ':', {}
+  local base, answers = find_prefix(keys[1]) .. args[1] .. ':', {}
   for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
     local values, counts = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}
     for i = 1, #values do
@@ -44,7 +44,7 @@ end
 -- Read the sketches of each value of a dimension in some buckets, as stored.
 -- args: as in `count_persons`. Returns value, sketch, … for each.
 local function read_sketches(keys, args)
-  local base, answers = prefix_of(keys[1]) .. args[1] .. ':', {}
+  local base, answers = find_prefix(keys[1]) .. args[1] .. ':', {}
   for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
     local values, sketches, n = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}, 0
     for first = 1, #values, CHUNK do

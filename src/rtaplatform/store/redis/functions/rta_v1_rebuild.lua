@@ -6,11 +6,11 @@
 
 local KEPT_SECONDS = 24 * 3600 -- so long a generation that was current is kept, unchanged
 
-local function field(shard_key, name)
+local function read_field(shard_key, name)
   return redis.call('HGET', shard_key, name) or ''
 end
 
-local function now()
+local function read_now_s()
   return tonumber(redis.call('TIME')[1])
 end
 
@@ -22,8 +22,8 @@ end
 -- Begin to build `generation` if `expected` is being built (empty: none). An empty `generation` only drops that one.
 -- Args: expected, generation, schema, shards, then the manifest's pairs. Returns the generation being built now.
 local function begin_building(keys, args)
-  local root, expected, generation = prefix_of(keys[1]), args[1], args[2]
-  local building = field(keys[1], 'building')
+  local root, expected, generation = find_prefix(keys[1]), args[1], args[2]
+  local building = read_field(keys[1], 'building')
   if building ~= expected then return building end
   retire(root, building, 0)
   if generation == '' then
@@ -35,7 +35,7 @@ local function begin_building(keys, args)
   return generation
 end
 
-local function next_offset(row)
+local function read_next_offset(row)
   return tonumber(string.match(row or '', '^(%d+)|'))
 end
 
@@ -60,9 +60,9 @@ local function find_behind(root, old, base, lost)
   local rows = redis.call('HGETALL', ledger)
   for i = 1, #rows, 2 do
     local place, row = rows[i], rows[i + 1]
-    local new = next_offset(redis.call('HGET', base .. 'ledger', place)) or starts[place] or 0
+    local new = read_next_offset(redis.call('HGET', base .. 'ledger', place)) or starts[place] or 0
     local is_counted = ids[string.match(place, '^(.*):%d+$')] and lost[place] ~= row
-    if is_counted and (next_offset(row) or 0) > new then places[#places + 1] = place end
+    if is_counted and (read_next_offset(row) or 0) > new then places[#places + 1] = place end
   end
   return places
 end
@@ -77,8 +77,8 @@ end
 -- place, row, … of ledger rows whose records the log has lost.
 -- Returns OK, or MOVED with current and building, or TORN with the call, or BEHIND with places.
 local function switch(keys, args)
-  local root, expected, generation = prefix_of(keys[1]), args[1], args[2]
-  local current, building = field(keys[1], 'generation'), field(keys[1], 'building')
+  local root, expected, generation = find_prefix(keys[1]), args[1], args[2]
+  local current, building = read_field(keys[1], 'generation'), read_field(keys[1], 'building')
   if current ~= expected or building ~= generation or generation == '' then return {'MOVED', current, building} end
   local base = root .. building .. ':'
   local torn = redis.call('GET', base .. 'inflight')
@@ -95,7 +95,7 @@ local function switch(keys, args)
   local manifest = redis.call('HMGET', base .. 'manifest', 'schema', 'shards')
   redis.call('HSET', keys[1], 'schema', manifest[1], 'shards', manifest[2], 'generation', generation)
   redis.call('HDEL', keys[1], 'building')
-  retire(root, current, now() + KEPT_SECONDS)
+  retire(root, current, read_now_s() + KEPT_SECONDS)
   -- The stops were those of the old generation. Workers check again, and record a stop that still holds.
   redis.call('DEL', root .. 'stops', base .. 'control', base .. 'erasing')
   redis.call('PUBLISH', root .. 'moved', '')
@@ -106,9 +106,9 @@ end
 -- advance the position in that log. A record before that position changes nothing.
 -- Args: generation, place, upto, project, then id, token and value, … Returns OK or MOVED.
 local function erase(keys, args)
-  local root, generation, place, upto, project = prefix_of(keys[1]), unpack(args, 1, 4)
+  local root, generation, place, upto, project = find_prefix(keys[1]), unpack(args, 1, 4)
   local base = root .. generation .. ':'
-  if field(keys[1], 'building') ~= generation then return 'MOVED' end
+  if read_field(keys[1], 'building') ~= generation then return 'MOVED' end
   if tonumber(redis.call('HGET', base .. 'control', place) or '0') >= tonumber(upto) then return 'OK' end
   for i = 5, #args, 2 do put_tombstone(base, project, args[i], args[i + 1]) end
   redis.call('HSET', base .. 'control', place, upto)
@@ -118,10 +118,10 @@ end
 -- Delete keys of a retired generation that is due, by their names below its prefix. Without names no keys are left: the
 -- generation leaves the list. Returns 0 and does nothing if it is not due, current or being built.
 local function clean(keys, args)
-  local root, generation = prefix_of(keys[1]), args[1]
+  local root, generation = find_prefix(keys[1]), args[1]
   local due = redis.call('HGET', root .. 'retired', generation)
-  if not due or tonumber(due) > now() then return 0 end
-  if field(keys[1], 'generation') == generation or field(keys[1], 'building') == generation then return 0 end
+  if not due or tonumber(due) > read_now_s() then return 0 end
+  if read_field(keys[1], 'generation') == generation or read_field(keys[1], 'building') == generation then return 0 end
   for i = 2, #args do redis.call('UNLINK', root .. generation .. ':' .. args[i]) end
   if #args == 1 then redis.call('HDEL', root .. 'retired', generation) end
   return 1

@@ -3,7 +3,7 @@
 
 -- Begin a generation if `expected` is the current one (empty: the shard has none). Returns the current one.
 local function begin(keys, args)
-  local root = prefix_of(keys[1])
+  local root = find_prefix(keys[1])
   local expected, generation = args[1], args[2]
   local current = redis.call('HGET', keys[1], 'generation') or ''
   if current ~= expected then return current end
@@ -19,12 +19,12 @@ end
 -- Accept a topic as it is now, for an operator: its id, and new ledger rows of its partitions, each from the expected
 -- row. Skipped records are stored as gaps. Returns OK, or MOVED with the actual rows, like `apply`.
 local function adopt(keys, args)
-  local root = prefix_of(keys[1])
+  local root = find_prefix(keys[1])
   local adoption = cmsgpack.unpack(args[1])
   local generation = redis.call('HGET', keys[1], 'generation') or ''
   local base = root .. generation .. ':'
-  if generation == '' or adoption.generation ~= generation or ledger_differs(base .. 'ledger', adoption.moves) then
-    return moved(base .. 'ledger', generation, adoption.moves)
+  if generation == '' or adoption.generation ~= generation or differs_from_ledger(base .. 'ledger', adoption.moves) then
+    return make_moved_reply(base .. 'ledger', generation, adoption.moves)
   end
   redis.call('HSET', base .. 'manifest', 'topic:' .. adoption.topic, adoption.topic_id)
   advance(base .. 'ledger', adoption.moves)
@@ -34,7 +34,7 @@ local function adopt(keys, args)
 end
 
 -- The settings that folding depends on: all of a project's record but the first day of its week.
-local function folding(project)
+local function strip_week_start(project)
   return (string.gsub(project, '"week_start":"%a*"', ''))
 end
 
@@ -42,24 +42,24 @@ end
 -- must not turn a site's events into dead letters. The version changes only if settings that folding depends on have
 -- changed. A new project changes nothing for the others, and delays no worker.
 local function set_projects(keys, args)
-  local key = prefix_of(keys[1]) .. 'projects'
+  local key = find_prefix(keys[1]) .. 'projects'
   local is_changed, updated = redis.call('HEXISTS', key, ':version') == 0, {}
   for i = 2, #args, 2 do
     local stored = redis.call('HGET', key, args[i])
     if stored ~= args[i + 1] then
-      is_changed = is_changed or (stored and folding(stored) ~= folding(args[i + 1]))
+      is_changed = is_changed or (stored and strip_week_start(stored) ~= strip_week_start(args[i + 1]))
       redis.call('HSET', key, args[i], args[i + 1])
       updated[#updated + 1] = args[i]
     end
   end
   if is_changed then redis.call('HSET', key, ':version', args[1]) end
-  if #updated > 0 then redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', table.concat(updated, ',')) end
+  if #updated > 0 then redis.call('PUBLISH', find_prefix(keys[1]) .. 'moved', table.concat(updated, ',')) end
   return redis.call('HGET', key, ':version')
 end
 
 -- Run every command that `apply` uses, on keys of its own: a missing right is found before it can tear a batch.
 local function probe(keys)
-  local base = prefix_of(keys[1]) .. 'probe:'
+  local base = find_prefix(keys[1]) .. 'probe:'
   local hash, zset, set, text, sketch = base .. 'hash', base .. 'zset', base .. 'set', base .. 'text', base .. 'sketch'
   redis.call('HSET', hash, 'a', 1)
   redis.call('HINCRBY', hash, 'a', 1)

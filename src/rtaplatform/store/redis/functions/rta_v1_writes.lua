@@ -47,7 +47,7 @@ local function write_sketches(base, group, now)
   local bytes_before = index and tonumber(redis.call('HGET', base .. 'c:' .. group[4], 'bytes\31' .. group[3]) or '0') or 0
   local noted = {bytes = 0, left_out = 0, broken = 0}
   for i = 1, #list, 2 do
-    local key, size = base .. sketch_key(group, i), group[8][i]
+    local key, size = base .. make_sketch_key(group, i), group[8][i]
     if size > 0 or not index or bytes_before + noted.bytes < group[7] then
       local has_grown = add_persons(base, key, list[i + 1], size)
       if has_grown == nil then noted.broken = noted.broken + 1 end
@@ -69,8 +69,8 @@ end
 local function write_online(base, online, now)
   if online[3] <= now then return end
   local key = base .. 'online:' .. online[1]
-  each_chunk(online[4], 1, function(i, j) redis.call('ZADD', key, 'GT', unpack(online[4], i, j)) end)
-  each_chunk(online[5] or {}, 1, function(i, j) redis.call('ZREM', key, unpack(online[5], i, j)) end)
+  visit_chunks(online[4], 1, function(i, j) redis.call('ZADD', key, 'GT', unpack(online[4], i, j)) end)
+  visit_chunks(online[5] or {}, 1, function(i, j) redis.call('ZREM', key, unpack(online[5], i, j)) end)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. online[2])
   redis.call('EXPIREAT', key, online[3])
 end
@@ -111,7 +111,7 @@ local function write_loose(base, set)
       if not oldest or written < oldest then oldest = written end
     end
   end
-  each_chunk(scores, 1, function(i, j) redis.call('ZADD', base .. 'i:' .. set[1], unpack(scores, i, j)) end)
+  visit_chunks(scores, 1, function(i, j) redis.call('ZADD', base .. 'i:' .. set[1], unpack(scores, i, j)) end)
   if oldest then redis.call('ZADD', base .. 'bx:' .. set[2], 'NX', oldest, set[1] .. ':') end
   return #scores / 2
 end
@@ -156,8 +156,8 @@ local function write(base, batch, now)
   for _, set in ipairs(batch.loose) do added[set[2]] = (added[set[2]] or 0) + write_loose(base, set) end
   write_orders(base, batch)
   write_persons(base, batch)
-  each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
-  each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
+  visit_chunks(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
+  visit_chunks(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
   for i = 1, #batch.counts, 2 do increment(base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
   for i = 1, #batch.expired, 2 do
     local dedup_partition = batch.expired[i]
@@ -172,10 +172,10 @@ local function advance(ledger, moves)
     rows[#rows + 1] = move[1]
     rows[#rows + 1] = move[3]
   end
-  each_chunk(rows, 1, function(i, j) redis.call('HSET', ledger, unpack(rows, i, j)) end)
+  visit_chunks(rows, 1, function(i, j) redis.call('HSET', ledger, unpack(rows, i, j)) end)
 end
 
-local function changes_nothing(batch)
+local function is_without_effect(batch)
   for _, move in ipairs(batch.moves) do if move[2] ~= move[3] then return false end end
   for _, part in ipairs({'cells', 'sketches', 'online', 'persons', 'dead', 'replayed', 'counts'}) do
     if #batch[part] > 0 then return false end
@@ -184,7 +184,7 @@ local function changes_nothing(batch)
   for _, set in ipairs(batch.loose) do
     for i = 1, #set[5] do if set[5][i] ~= -1 then return false end end
   end
-  return not changes_orders(batch)
+  return not has_new_orders(batch)
 end
 
 -- Steps 1 and 2. Returns a reply if there is nothing to write, else nil, the batch and the prefix to write below.
@@ -197,12 +197,13 @@ local function examine(root, shard_key, payload, current)
   local torn = redis.call('GET', base .. 'inflight')
   if torn then return {'TORN', torn} end
   -- 1 compare: position and generation, then everything that the batch was computed from
-  if generation == '' or batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
-    return moved(ledger, generation, batch.moves)
+  if generation == '' or batch.generation ~= generation or differs_from_ledger(ledger, batch.moves) then
+    return make_moved_reply(ledger, generation, batch.moves)
   end
-  local conflict = conflicts(root, base, batch, orders_differing(base, batch), persons_differing(base, batch))
+  local orders, persons = list_differing_orders(base, batch), list_differing_persons(base, batch)
+  local conflict = find_conflicts(root, base, batch, orders, persons)
   if conflict then return conflict end
-  if changes_nothing(batch) then return {'OK'} end
+  if is_without_effect(batch) then return {'OK'} end
   -- 2 validate
   validate(base, batch)
   check_orders(base, batch)
@@ -235,7 +236,7 @@ end
 
 -- `current` names the field of the shard's record that has the generation: `generation` or `building`.
 local function write_batch(keys, args, current)
-  local root = prefix_of(keys[1])
+  local root = find_prefix(keys[1])
   local is_examined, answer, batch, base = pcall(examine, root, keys[1], args[1], current)
   if not is_examined then return refuse(root, keys[1], current, answer) end
   if answer then return answer end
