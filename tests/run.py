@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
-./rta check --quick                       the part for every change, in under 90 s on two free cores: lint, types, tidy,
-                                          unit, contract, 20 seeds; a tenth of a property's examples; without long
-                                          simulations, and the tests of the tester (tests/run.py lists them)
+./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds; a
+                                          tenth of a property's examples; without long simulations, and the tests
+                                          of the tester (tests/run.py lists them)
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (

@@ -45,9 +45,9 @@ def test_topics_of_events_refuse_timestamps_ahead() -> None:
 def test_functions_use_no_clock_to_decide() -> None:
     """The server's clock is asked once, to leave out what would be deleted at once; and by the probe of our rights.
 
-    `now` is asked when a generation that nobody reads any more may be deleted.
+    `read_now_s` is asked when a generation that nobody reads any more may be deleted.
     """
     asking = {name for name, body in _find_lua_functions().items() if "'TIME'" in body}
-    assert asking == {"write_batch", "probe", "now"}
-    calling = {name for name, body in _find_lua_functions().items() if "now()" in body}
+    assert asking == {"write_batch", "probe", "read_now_s"}
+    calling = {name for name, body in _find_lua_functions().items() if "read_now_s()" in body}
     assert calling == {"switch", "clean"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, NAME_CHARS_MAX
@@ -56,6 +56,7 @@ def test_the_strategy_makes_events_that_are_taken() -> None:
     taken: list[Any] = []
 
     @given(value=draw_identify())
+    @settings(max_examples=100)  # in the quick check too: of few, none may pass
     def gather(value: bytes) -> None:
         try:
             taken.append(read_identify(LogRecord(Partition("rta.events.web", 0), 1, NOW, b"", value, 0, False), NOW))

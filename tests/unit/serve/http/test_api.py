@@ -65,22 +65,14 @@ class Log:
         self.records.extend(records)
 
 
-@pytest.fixture(scope="module")
-def module_log() -> Log:
+@pytest.fixture
+def log() -> Log:
     return Log()
 
 
-@pytest.fixture(scope="module")
-def app(module_log: Log) -> Litestar:
-    """Of all tests: to make one takes a tenth of a second."""
-    return create_app(Dependencies(keys=Keys(), collector=Collector(module_log), health=Health({})))
-
-
-@pytest.fixture(autouse=True)
-def log(module_log: Log) -> Log:
-    """The log of `app`, as new."""
-    vars(module_log).update(vars(Log()))
-    return module_log
+@pytest.fixture
+def app(log: Log) -> Litestar:
+    return create_app(Dependencies(keys=Keys(), collector=Collector(log), health=Health({})))
 
 
 @pytest.fixture
