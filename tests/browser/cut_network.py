@@ -17,9 +17,13 @@ LOOK_S = 0.05
 
 @dataclass
 class CutNetwork:
-    """Passes bytes on. While it is cut it reads none; mended, the old lines are dead and new ones work."""
+    """Passes bytes on. While it is cut it reads none; mended, the old lines are dead and new ones work.
+
+    As a proxy may, it puts other bytes for some: `replacements`, which are in the head of a response.
+    """
 
     platform: LivePlatform
+    replacements: tuple[tuple[bytes, bytes], ...] = ()
     _lines: dict[socket.socket, socket.socket] = field(default_factory=dict)
     _is_cut: threading.Event = field(default_factory=threading.Event)
     _is_over: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +86,8 @@ class CutNetwork:
     def _pass_on(self, sender: socket.socket) -> None:
         try:
             data = sender.recv(CHUNK)
+            for old, new in self.replacements:
+                data = data.replace(old, new)
             self._lines[sender].sendall(data)
         except OSError:
             data = b""

@@ -76,7 +76,8 @@ class _SiteHandler(BaseHTTPRequestHandler):
         if path.startswith(f"{PREFIX}/"):
             self._forward("GET", b"")
         elif path in self.site.files:
-            self._answer(200, self.site.files[path].read_bytes(), "text/javascript")
+            content_type = "text/html" if path.endswith(".html") else "text/javascript"
+            self._answer(200, self.site.files[path].read_bytes(), content_type)
         elif path.endswith(".pdf"):
             self._answer(204, b"", "application/pdf")
         elif path == "/frame":
