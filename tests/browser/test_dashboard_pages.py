@@ -5,6 +5,8 @@ The pain: a page that worked in the theme and the width of whoever made it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -103,4 +105,50 @@ def test_a_wall_can_hide_money(busy_platform: LivePlatform, browser: Browser) ->
     page = window.open("/?wall=1&hide=money")
     assert "revenue" not in window.read_values()
     assert "€" not in page.inner_text("main")
+    window.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "name", "address"),
+    [
+        ("/", "button", "Events", "/?list=event"),
+        ("/engagement", "button", "Active in 7 days", "/engagement?hidden=weekly_active_users"),
+        ("/explore?breakdown=source", "checkbox", "Web in the chart", "/explore?breakdown=source&hidden=web"),
+        ("/feed", "button", "Counted", "/feed?status=counted"),
+        ("/settings/dead-letters", "button", "Refused by the collector", "/settings/dead-letters?kind=rejected"),
+    ],
+)  # fmt: skip
+def test_what_is_chosen_is_in_the_address_and_a_link_shows_it(
+    busy_platform: LivePlatform, browser: Browser, path: str, role: Any, name: str, address: str
+) -> None:
+    window = DashboardWindow(browser, busy_platform, busy_platform.ready["admin_key"])
+    page = window.open(path)
+    states = ("checked", "aria-pressed")
+
+    def read_state() -> list[Any]:
+        part = page.get_by_role(role, name=name, exact=True).first
+        part.wait_for()
+        return [
+            part.get_attribute(state) if state != "checked" else role == "checkbox" and part.is_checked()
+            for state in states
+        ]
+
+    before = read_state()
+    page.get_by_role(role, name=name, exact=True).first.click()
+    page.wait_for_url(f"**{address}")
+    chosen = read_state()
+    assert chosen != before
+    page = window.open(page.url.removeprefix(busy_platform.url))
+    assert read_state() == chosen
+    window.close()
+
+
+def test_a_person_of_the_feed_and_a_reason_of_letters_are_named_as_in_the_api(
+    busy_platform: LivePlatform, browser: Browser
+) -> None:
+    window = DashboardWindow(browser, busy_platform, busy_platform.ready["admin_key"])
+    page = window.open("/feed?person=u-1")
+    assert page.get_by_label("userId or anonymousId").input_value() == "u-1"
+    with page.expect_request(lambda request: "reason=not_json" in request.url and "kind=dead" in request.url):
+        window.open("/settings/dead-letters?reason=not_json")
     window.close()

@@ -18,7 +18,9 @@ const views: fc.Arbitrary<View> = fc
     metric: fc.constantFrom("", "orders", "visitors"),
     breakdown: fc.constantFrom<string[]>([], ["source"], ["country", "device"], ["property.plan"]),
     filters: fc.dictionary(fc.constantFrom("source", "page", "property.plan", "user.tier"), values),
-    more: fc.dictionary(fc.constantFrom("as", "tab", "q", "wall"), text),
+    hidden: fc.uniqueArray(text, { maxLength: 3 }).map((rows) => [...rows].sort()),
+    lists: fc.constantFrom<string[]>([], ["event"], ["browser", "event"]),
+    more: fc.dictionary(fc.constantFrom("as", "kind", "limit", "person", "q", "reason", "status", "tab", "wall"), text),
     sub: text.filter((id) => id !== "." && id !== ".."), // no id of a product: a path drops them
   })
   .map(({ page, period, sub, filters, more, ...rest }) => ({
@@ -43,6 +45,12 @@ test("equal views have equal addresses, whatever the order of the parameters", (
   const two = parse("/", "?country=DE&from=-7d&source=ios&source=web");
   assert.equal(write(one.view), write(two.view));
   assert.equal(write(one.view), "/?from=-7d&country=DE&source=ios&source=web");
+});
+
+test("what a page hides, and the dimension that a list shows, are in its address", () => {
+  const { view, ignored } = parse("/", "?list=event&list=os&hidden=web&hidden=a,b");
+  assert.deepEqual([view.lists, view.hidden, ignored], [["event", "os"], ["a,b", "web"], []]);
+  assert.equal(write(view), "/?hidden=a%2Cb&hidden=web&list=event&list=os");
 });
 
 test("defaults stay out of the address", () => {

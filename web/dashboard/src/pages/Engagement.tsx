@@ -1,5 +1,4 @@
 // Engagement: how many come, how many come back, how long they stay, and when they come.
-import { useSignal } from "@preact/signals";
 import type { Answer, Query } from "../api/types";
 import { type Shown, useAnswers } from "../live/use";
 import { Card, Empty, ProblemNote, Skeleton } from "../parts/Card";
@@ -13,7 +12,7 @@ import { curlOfAll, sheetOfSeries } from "../show/files";
 import { metricName } from "../show/names";
 import { pictureOf } from "../show/picture";
 import { span } from "../show/times";
-import { interval, metrics, project, view } from "../state/app";
+import { interval, metrics, project, toggleRow, view } from "../state/app";
 import { canAsk, isRefused, queryOf } from "../state/ask";
 import { Retention } from "./engagement/Retention";
 import { SessionLengths } from "./engagement/SessionLengths";
@@ -66,14 +65,11 @@ export default function Engagement() {
 
 /** Day, 7 days and 30 days in one picture: switched on and off, each with its own colour. */
 function ActiveUsers({ queries, shown }: { queries: Query[]; shown: Shown }) {
-  const hidden = useSignal<string[]>([]);
+  const { hidden } = view.value;
   const asTable = useTable();
   const own = ACTIVE.map((name) => shown.answers?.find(({ metric }) => metric === name)).filter((answer) => answer !== undefined);
   const first = own[0];
-  const chart = first && chartOfActive(own, hidden.value);
-  const toggle = (metric: string): void => {
-    hidden.value = hidden.value.includes(metric) ? hidden.value.filter((one) => one !== metric) : [...hidden.value, metric];
-  };
+  const chart = first && chartOfActive(own, hidden);
   return (
     <Card
       label="Active users"
@@ -84,7 +80,7 @@ function ActiveUsers({ queries, shown }: { queries: Query[]; shown: Shown }) {
         <>
           <div class="tabs">
             {ACTIVE.map((name, color) => (
-              <button type="button" key={name} class={`c${color}`} aria-pressed={!hidden.value.includes(name)} onClick={() => toggle(name)}>
+              <button type="button" key={name} class={`c${color}`} aria-pressed={!hidden.includes(name)} onClick={() => toggleRow(name)}>
                 <i class="key" /> {metricName(name)}
               </button>
             ))}

@@ -1,5 +1,4 @@
 // Explore: any metric, by any dimension, over any period; as lines, bars or a table.
-import { useSignal } from "@preact/signals";
 import type { Query } from "../api/types";
 import { useAnswers } from "../live/use";
 import { FilterBar } from "../parts/FilterBar";
@@ -7,7 +6,7 @@ import { fileOf, MetricChart } from "../parts/MetricChart";
 import { Select, Segments } from "../parts/Select";
 import { copy, csvOfSheet, curlOf, pythonOf, save, sheetOf } from "../show/files";
 import { dimensionName, metricName } from "../show/names";
-import { go, hasDimensions, interval, linkTo, metrics, setMore, view } from "../state/app";
+import { go, hasDimensions, interval, linkTo, metrics, setMore, toggleRow, view } from "../state/app";
 import { queryOf } from "../state/ask";
 import { HowItWasMade } from "./explore/HowItWasMade";
 import { ResultTable } from "./explore/ResultTable";
@@ -16,15 +15,14 @@ const SHOWN = 10;
 const ALL = 200;
 
 export default function Explore() {
-  const limit = useSignal(SHOWN);
-  const hidden = useSignal<string[]>([]);
+  const limit = Math.min(ALL, Number.parseInt(view.value.more.limit ?? "", 10) || SHOWN);
   const metric = metrics.value.has(view.value.metric) ? view.value.metric : (metrics.value.keys().next().value ?? "events");
   const info = metrics.value.get(metric);
   const breakdown = view.value.breakdown;
   const isTimed = info?.intervals.includes(interval.value) ?? false;
   const query: Query = queryOf(metric, {
     interval: isTimed ? interval.value : (info?.intervals.includes("day") ? "day" : "none"),
-    ...(breakdown.length ? { breakdown, limit: limit.value } : {}),
+    ...(breakdown.length ? { breakdown, limit } : {}),
   });
   const shown = useAnswers([query]);
   const answer = shown.answers?.[0]?.metric === metric ? shown.answers[0] : undefined;
@@ -34,10 +32,10 @@ export default function Explore() {
       <h1 class="hidden">Explore</h1>
       <FilterBar />
       <div class="card controls">
-        <Select label="Metric" value={metric} options={metricOptions(breakdown)} choose={(name) => go({ metric: name })} />
-        <Select label="by" value={breakdown[0] ?? ""} options={dimensionOptions(metric, breakdown.slice(1))} choose={(name) => go({ breakdown: name ? [name, ...breakdown.slice(1)] : [] })} />
+        <Select label="Metric" value={metric} options={metricOptions(breakdown)} choose={(name) => go({ metric: name, hidden: [] })} />
+        <Select label="by" value={breakdown[0] ?? ""} options={dimensionOptions(metric, breakdown.slice(1))} choose={(name) => go({ breakdown: name ? [name, ...breakdown.slice(1)] : [], hidden: [] })} />
         {breakdown.length > 0 && (
-          <Select label="and" value={breakdown[1] ?? ""} options={dimensionOptions(metric, breakdown.slice(0, 1))} choose={(name) => go({ breakdown: [breakdown[0] as string, ...(name ? [name] : [])] })} />
+          <Select label="and" value={breakdown[1] ?? ""} options={dimensionOptions(metric, breakdown.slice(0, 1))} choose={(name) => go({ breakdown: [breakdown[0] as string, ...(name ? [name] : [])], hidden: [] })} />
         )}
         <Segments label="Shown as" value={shape} options={[["line", "Line"], ["bars", "Bars"], ["table", "Table"]]} choose={(as) => setMore({ as: as === "line" ? "" : as })} />
         <div class="row copies">
@@ -49,13 +47,13 @@ export default function Explore() {
         </div>
       </div>
       {info && <p class="quiet note">{info.description}</p>}
-      <MetricChart query={query} answer={answer} shown={shown} shape={shape} height={320} hiddenRows={hidden.value} />
+      <MetricChart query={query} answer={answer} shown={shown} shape={shape} height={320} hiddenRows={view.value.hidden} />
       {answer && (
         <ResultTable
           answer={answer}
-          hidden={hidden.value}
-          toggle={(name) => (hidden.value = hidden.value.includes(name) ? hidden.value.filter((one) => one !== name) : [...hidden.value, name])}
-          {...(answer.meta.more_rows && limit.value < ALL ? { showMore: () => (limit.value = ALL) } : {})}
+          hidden={view.value.hidden}
+          toggle={toggleRow}
+          {...(answer.meta.more_rows && limit < ALL ? { showMore: () => setMore({ limit: String(ALL) }) } : {})}
         />
       )}
       {answer && <HowItWasMade answer={answer} query={query} />}

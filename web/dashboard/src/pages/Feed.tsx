@@ -17,10 +17,10 @@ const ROWS = 200;
 const EVENTS = ["$page", "Product Viewed", "Product Added", "Checkout Started", "Order Completed", "Order Refunded", "$identify"];
 const SOURCES = ["web", "ios", "android", "server"];
 
-/** The filters of the address that a feed knows; `q` is a person. */
+/** The filters of the address that a feed knows. */
 function filterOf(): FeedFilter {
   const { event, source, product_id: product } = view.value.filters;
-  const person = view.value.more.q;
+  const { person } = view.value.more;
   return { ...(event ? { event } : {}), ...(source ? { source } : {}), ...(product ? { product } : {}), ...(person ? { person: [person] } : {}) };
 }
 
@@ -29,7 +29,10 @@ export default function Feed() {
   const frozen = useSignal<FeedItem[] | null>(null);
   const isHovered = useSignal(false);
   const opened = useSignal<FeedItem | null>(null);
-  const person = useSignal(view.value.more.q ?? "");
+  const person = useSignal(view.value.more.person ?? "");
+  useEffect(() => {
+    person.value = view.value.more.person ?? "";
+  }, [view.value.more.person]);
   const place = useRef<HTMLDivElement>(null);
   const isScrolled = useSignal(false);
   useEffect(() => {
@@ -43,8 +46,8 @@ export default function Feed() {
   useEffect(() => {
     frozen.value = isHeld.value ? feed.items : null;
   }, [isHeld.value]);
-  const show = view.value.more.tab ?? "";
-  const items = (isHeld.value && frozen.value ? frozen.value : (feed.items ?? [])).filter((item) => !show || (show === "faults" ? ["dead", "rejected"].includes(item.status) : item.status === "counted"));
+  const show = view.value.more.status ?? "";
+  const items = (isHeld.value && frozen.value ? frozen.value : (feed.items ?? [])).filter((item) => !show || (show === "refused" ? ["dead", "rejected"].includes(item.status) : item.status === show));
   const newest = frozen.value?.[0]?.received_at ?? "";
   const fresh = isHeld.value && frozen.value ? (feed.items ?? []).filter((item) => (item.received_at ?? "") > newest).length : 0;
   const faults = (feed.items ?? []).filter(({ status }) => status === "dead" || status === "rejected").length;
@@ -58,12 +61,12 @@ export default function Feed() {
           class="search"
           onSubmit={(event) => {
             event.preventDefault();
-            setMore({ q: person.value.trim() });
+            setMore({ person: person.value.trim() });
           }}
         >
           <input aria-label="userId or anonymousId" placeholder="userId or anonymousId" value={person.value} onInput={(event) => (person.value = event.currentTarget.value)} />
         </form>
-        <Segments label="Which" value={show} options={[["", "All"], ["counted", "Counted"], ["faults", `Refused (${faults})`]]} choose={(tab) => setMore({ tab })} />
+        <Segments label="Which" value={show} options={[["", "All"], ["counted", "Counted"], ["refused", `Refused (${faults})`]]} choose={(status) => setMore({ status })} />
         <Chips />
         <span class="feed-note quiet">
           {connection.value === "live" ? "as they arrive" : "every 3 s"} · {plural(items.length, "event")} shown
@@ -92,7 +95,7 @@ export default function Feed() {
           ) : items.length ? (
             <EventRows items={items} open={(item) => (opened.value = item)} />
           ) : (
-            <Empty>{show === "faults" ? "None of the newest events was refused." : "No event among the newest fits. This page listens."}</Empty>
+            <Empty>{show === "refused" ? "None of the newest events was refused." : "No event among the newest fits. This page listens."}</Empty>
           )}
         </div>
       </Card>

@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { query as askQueries } from "../api/client";
 import type { Answer, Query } from "../api/types";
 import { exact } from "../show/numbers";
-import { dimensionName, metricName, rowName, valueName } from "../show/names";
+import { dimensionName, metricName, rowName, rowValues, valueName } from "../show/names";
 import { curlOf, fileName, sheetOf } from "../show/files";
 import { pictureOf } from "../show/picture";
 import { span } from "../show/times";
@@ -75,7 +75,7 @@ export function MetricChart(props: MetricChartProps) {
   const before = usePointsBefore(query, answer);
   const name = metricName(query.metric);
   const reason = reasonOf(query);
-  const results = answer?.results.filter((row) => !hiddenRows.includes(rowName(row.dimensions))) ?? [];
+  const results = answer?.results.filter((row) => !hiddenRows.includes(rowValues(row.dimensions))) ?? [];
   const chart = answer && results[0]?.points.length ? chartOf(answer, results, before, name) : null;
   const isSecret = hidesMoney.value && answer?.unit === "money";
   const about = answer ? aboutOf(answer, query.filters) : "";

@@ -92,6 +92,9 @@ export function valueName(dimension: string, value: string): string {
   return value;
 }
 
+/** What stands for a row in an address: the API's own values. */
+export const rowValues = (dimensions: Record<string, string>): string => Object.values(dimensions).join(",");
+
 export const rowName = (dimensions: Record<string, string>): string =>
   Object.entries(dimensions)
     .map(([dimension, value]) => valueName(dimension, value))

@@ -51,7 +51,7 @@ export const linkTo = (change: Partial<View>): string => write({ ...view.value, 
 
 /** To another page: the period, the filters and the zone go along; what belongs to one page does not. */
 export const pageView = (page: View["page"], sub = ""): Partial<View> => ({
-  page, sub, metric: "", breakdown: [], more: keepOf(view.value.more, ["theme", "hide"]),
+  page, sub, metric: "", breakdown: [], hidden: [], lists: [], more: keepOf(view.value.more, ["theme", "hide"]),
 });
 
 function keepOf(more: Record<string, string>, names: string[]): Record<string, string> {
@@ -71,6 +71,12 @@ export function setFilter(dimension: string, values: string[]): void {
 export function toggleFilter(dimension: string, value: string): void {
   const values = view.value.filters[dimension] ?? [];
   setFilter(dimension, values.includes(value) ? values.filter((one) => one !== value) : [...values, value]);
+}
+
+/** Shows a hidden row of a chart, or hides a shown one. */
+export function toggleRow(name: string): void {
+  const { hidden } = view.value;
+  go({ hidden: hidden.includes(name) ? hidden.filter((one) => one !== name) : [...hidden, name] }, true);
 }
 
 let noticeTimer = 0;

@@ -15,6 +15,10 @@ export interface View {
   metric: string;
   breakdown: string[];
   filters: Record<string, string[]>;
+  /** The rows of a result that its chart does not draw. */
+  hidden: string[];
+  /** The dimensions of the lists of the overview, where a list shows another than its first. */
+  lists: string[];
   /** What else a page keeps in its address: by, sort, q, tab, as, cohort. */
   more: Record<string, string>;
 }
@@ -35,7 +39,9 @@ const DIMENSIONS = new Set(
   ("event source page country device os browser referrer utm_source utm_medium utm_campaign product_id " +
     "product_category product_brand region language channel").split(" "),
 );
-const MORE = ["add", "as", "by", "cohort", "hide", "id", "q", "sort", "status", "tab", "theme", "unit", "wall"];
+const MORE = [
+  "add", "as", "by", "cohort", "hide", "id", "kind", "limit", "person", "q", "reason", "sort", "status", "tab", "theme", "unit", "wall",
+];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 
 export const isDimension = (name: string): boolean => DIMENSIONS.has(name) || /^(property|user)\..{1,200}$/.test(name);
@@ -43,7 +49,7 @@ export const isDimension = (name: string): boolean => DIMENSIONS.has(name) || /^
 export function emptyView(page: PageName = "overview", sub = ""): View {
   return {
     page, sub, from: DEFAULT_PERIOD.from, to: "", interval: "", compare: "previous_period", timezone: "",
-    metric: "", breakdown: [], filters: {}, more: {},
+    metric: "", breakdown: [], filters: {}, hidden: [], lists: [], more: {},
   };
 }
 
@@ -72,6 +78,8 @@ const READERS: Record<string, Reader> = {
   timezone: (view, values) => isZone(last(values)) && Boolean((view.timezone = last(values))),
   metric: (view, values) => NAME.test(last(values)) && Boolean((view.metric = last(values))),
   breakdown: (view, values) => values.every(isDimension) && Boolean((view.breakdown = [...new Set(values)])),
+  hidden: (view, values) => Boolean((view.hidden = [...new Set(values)].sort())),
+  list: (view, values) => values.every(isDimension) && Boolean((view.lists = [...new Set(values)].sort())),
 };
 
 export function isZone(zone: string): boolean {
@@ -119,6 +127,8 @@ export function write(view: View): string {
   add("metric", view.metric);
   for (const dimension of view.breakdown) add("breakdown", dimension);
   for (const name of Object.keys(view.filters).sort()) for (const value of view.filters[name] ?? []) add(name, value);
+  for (const row of [...view.hidden].sort()) add("hidden", row);
+  for (const dimension of [...view.lists].sort()) add("list", dimension);
   for (const name of Object.keys(view.more).sort()) add(name, view.more[name] ?? "");
   const search = parts.map(([name, value]) => `${encode(name)}=${encode(value)}`).join("&");
   return pathOf(view) + (search ? `?${search}` : "");

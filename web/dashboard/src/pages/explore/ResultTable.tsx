@@ -5,7 +5,7 @@ import { isOpenBucket } from "../../parts/MetricChart";
 import { Spark } from "../../parts/Spark";
 import { Delta, Value } from "../../parts/Value";
 import { ratio } from "../../show/numbers";
-import { dimensionName, rowName, valueName } from "../../show/names";
+import { dimensionName, rowName, rowValues, valueName } from "../../show/names";
 import { toggleFilter } from "../../state/app";
 
 interface ResultTableProps {
@@ -20,7 +20,7 @@ export function ResultTable({ answer, hidden, toggle, showMore }: ResultTablePro
   const sum = answer.results.reduce((total, row) => total + (row.total ?? 0), 0);
   const hasShare = dimensions.length > 0 && (answer.unit === "count" || answer.unit === "money");
   const hasBefore = answer.results.some(({ previous }) => previous !== null);
-  const visible = answer.results.filter((row) => !hidden.includes(rowName(row.dimensions)));
+  const visible = answer.results.filter((row) => !hidden.includes(rowValues(row.dimensions)));
   const colorOf = (row: Answer["results"][number]): number => visible.indexOf(row);
   return (
     <Card label="Totals">
@@ -47,7 +47,7 @@ export function ResultTable({ answer, hidden, toggle, showMore }: ResultTablePro
                   {dimensions.length > 0 && (
                     <td class="check">
                       <label class={color >= 0 && color < 10 ? `c${color % 8}` : ""}>
-                        <input type="checkbox" checked={!hidden.includes(name)} onChange={() => toggle(name)} aria-label={`${name} in the chart`} />
+                        <input type="checkbox" checked={!hidden.includes(rowValues(row.dimensions))} onChange={() => toggle(rowValues(row.dimensions))} aria-label={`${name} in the chart`} />
                         {color >= 0 && color < 10 && <i class="key" />}
                       </label>
                     </td>

@@ -19,7 +19,7 @@ export function EventDrawer({ item, close }: { item: FeedItem; close: () => void
       <div class="row">
         <span class={`badge ${item.status}`}>{STATUS_WORDS[item.status]}</span>
         {item.event && <button type="button" class="button small" onClick={() => only(() => setFilter("event", [item.event as string]))}>Only this event</button>}
-        {person && <button type="button" class="button small" onClick={() => only(() => setMore({ q: person }))}>Only this person</button>}
+        {person && <button type="button" class="button small" onClick={() => only(() => setMore({ person }))}>Only this person</button>}
         {item.persons.user_id && <Link class="button small" to={{ ...users, more: { ...users.more, id: item.persons.user_id } }}>The user</Link>}
         {productsOf(item).slice(0, 1).map((id) => <Link key={id} class="button small" to={pageView("products", id)}>The product</Link>)}
       </div>

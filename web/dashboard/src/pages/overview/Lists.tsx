@@ -10,7 +10,7 @@ import { Card, Empty, OF_PERIOD, ProblemNote, Skeleton, Words } from "../../part
 import { Link } from "../../parts/Shell";
 import { dimensionName, metricName } from "../../show/names";
 import { span } from "../../show/times";
-import { isWall, metrics, minute, pageView, view, zone } from "../../state/app";
+import { go, isWall, metrics, minute, pageView, view, zone } from "../../state/app";
 import { minutesOf } from "../../state/period";
 import { canAsk, isRefused, queryOf, reasonOf } from "../../state/ask";
 
@@ -69,8 +69,11 @@ function useNear() {
 
 function List({ title, dimensions }: { title: string; dimensions: string[] }) {
   const { isNear, place } = useNear();
-  const open = useSignal(dimensions[0] as string);
-  const dimension = dimensions.includes(open.value) ? open.value : (dimensions[0] as string);
+  const dimension = dimensions.find((name) => view.value.lists.includes(name)) ?? (dimensions[0] as string);
+  const choose = (name: string): void => {
+    const others = view.value.lists.filter((one) => !dimensions.includes(one));
+    go({ lists: name === dimensions[0] ? others : [...others, name] }, true);
+  };
   const wanted = candidates(dimension);
   const query = wanted.find((one) => !isRefused(one));
   const metric = query?.metric;
@@ -85,7 +88,7 @@ function List({ title, dimensions }: { title: string; dimensions: string[] }) {
       class="list-card"
       label={title}
       isOld={shown.isOld}
-      title={<TabTitle title={title} dimensions={dimensions} open={dimension} choose={(name) => (open.value = name)} />}
+      title={<TabTitle title={title} dimensions={dimensions} open={dimension} choose={choose} />}
     >
       <div class="list-body" ref={place}>
         <div class="list-metric quiet">

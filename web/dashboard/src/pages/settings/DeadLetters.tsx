@@ -42,8 +42,8 @@ const KINDS: [string, string][] = [["dead", "Dead letters"], ["rejected", "Refus
 const ASK_MS = 10_000;
 
 export function DeadLetters() {
-  const kind = view.value.more.tab === "rejected" ? "rejected" : "dead";
-  const reason = view.value.more.by ?? "";
+  const kind = view.value.more.kind === "rejected" ? "rejected" : "dead";
+  const reason = view.value.more.reason ?? "";
   const { from, to = "" } = period.value;
   const parameters = new URLSearchParams({ kind, from, ...(to ? { to } : {}), ...(reason ? { reason } : {}) });
   const path = `/v1/dead-letters?${parameters}`;
@@ -68,7 +68,7 @@ export function DeadLetters() {
   return (
     <>
       <div class="row">
-        <Segments label="Which" value={kind} options={KINDS} choose={(tab) => setMore({ tab: tab === "dead" ? "" : tab, by: "" })} />
+        <Segments label="Which" value={kind} options={KINDS} choose={(name) => setMore({ kind: name === "dead" ? "" : name, reason: "" })} />
         <span class="quiet">{body?.meta.scanned_from ? `looked at what was written from ${moment(body.meta.scanned_from, zone.value)} on` : ""}</span>
       </div>
       {problem && !body && <ProblemNote problem={problem} onRetry={reload} />}
@@ -113,7 +113,7 @@ function Reasons({ counts, chosen, replayer }: ReasonsProps) {
       <ol class="bars">
         {rows.map(([reason, count]) => (
           <li key={reason} class="bar-line">
-            <button type="button" class="bar-row" aria-pressed={reason === chosen} onClick={() => setMore({ by: reason === chosen ? "" : reason })}>
+            <button type="button" class="bar-row" aria-pressed={reason === chosen} onClick={() => setMore({ reason: reason === chosen ? "" : reason })}>
               <span class="bar-fill" style={{ width: `${Math.max(1, (count / most) * 100)}%` }} />
               <span class="bar-name">{words(reason)}</span>
               <span class="value">{count.toLocaleString("en")}</span>

@@ -64,7 +64,7 @@ export function Keys() {
     });
   };
   const revoke = (key: Key): void => {
-    const cut = key.scopes.includes("read") ? "sessions and live lines of this key end within a minute" : "events sent with it are refused";
+    const cut = key.scopes.includes("read") ? "sessions and live lines of this key end within a minute" : "events sent with it are refused within a minute";
     if (!confirm(`Revoke "${key.name}" (${key.shown})? It cannot be undone: ${cut}.`)) return;
     void act(async () => {
       await send("DELETE", `/v1/keys/${key.id}`);
@@ -111,9 +111,9 @@ export function Keys() {
               <tbody>
                 {list.body.items.map((key) => (
                   <tr key={key.id} class={key.revoked_at ? "faded" : ""}>
-                    <th scope="row" class="nowrap" dir="auto">{key.name}</th>
-                    <td class="nowrap"><code>{key.shown}</code></td>
-                    <td class="wide-text">{key.scopes.map((scope) => WORDS[scope] ?? scope).join(", ")}</td>
+                    <th scope="row" dir="auto">{key.name}</th>
+                    <td><code>{key.shown}</code></td>
+                    <td>{key.scopes.map((scope) => WORDS[scope] ?? scope).join(", ")}</td>
                     <td class="nowrap quiet">{key.last_used_at ? moment(key.last_used_at, zone.value) : "not yet"}</td>
                     <td class="nowrap">{key.revoked_at ? `revoked ${moment(key.revoked_at, zone.value)}` : key.expires_at ? `until ${moment(key.expires_at, zone.value)}` : "valid"}</td>
                     <td class="nowrap">

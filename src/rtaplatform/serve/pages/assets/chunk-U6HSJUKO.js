@@ -1,1 +1,0 @@
-import{l as a}from"./chunk-D5PK72BM.js";import{M as r,S as i,a as t,ua as o}from"./chunk-B7U2466T.js";var c=()=>r("catalog:write");function p({id:e}){if(!c())return o(t,{children:"not in the catalog"});let n=i("catalog","products");return o(t,{children:["not in the catalog · ",o(a,{to:{...n,more:{...n.more,add:e}},children:"add"})]})}export{c as a,p as b};
