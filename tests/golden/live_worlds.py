@@ -37,6 +37,7 @@ class Subscriber:
         self._questions = [parse_object(query) for query in queries]
         self._hub = LiveQuery(self._reply, interval_s=1, name=ID)  # only its pure part is used
         self._versions, self._client_version = list[AnswerVersion](), 0
+        self.cuts = list[int]()  # how many steps were over when a new connection began
 
     async def hear(self) -> None:
         """The hub makes a new version, and the client is sent it."""
@@ -52,8 +53,14 @@ class Subscriber:
 
     def resume(self) -> None:
         """The client comes back with its version, and its answers stay as they are."""
+        self.cuts.append(len(self.steps))
         known_version = self._versions[self._client_version - 1]
         self._record(write_resumed(ID, known_version.id), known_version)
+
+    def lose_version(self) -> None:
+        """The client comes back with a version that the hub does not know any more."""
+        self.cuts.append(len(self.steps))
+        self._client_version = 0
 
     async def _reply(self) -> Reply:
         return await self.shop.engine.reply("demo", self._questions)

@@ -5,35 +5,9 @@ The pain: the same as of the tracker's build; and a linter that everybody skips 
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-DASHBOARD = ROOT / "web" / "dashboard"
-GOLDEN = ROOT / "tests" / "golden"
-PAGES = ROOT / "src" / "rtaplatform" / "serve" / "pages"
-
-
-def run_in(folder: Path, *command: str) -> str:
-    environment = {**os.environ, "RTA_GOLDEN": str(GOLDEN)}
-    process = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout
-
-
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sources, with exactly what the lock names; nothing that it installs runs a script."""
-    copy = tmp_path_factory.mktemp("web") / "dashboard"
-    shutil.copytree(DASHBOARD, copy, ignore=shutil.ignore_patterns("node_modules"))
-    run_in(copy, "npm", "ci")
-    return copy
+from tests.web.dashboard_copy import PAGES, run_in
 
 
 def test_the_committed_pages_are_built_from_these_sources(dashboard: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from rtaplatform.client.live import LiveLine, follow
 from rtaplatform.client.problems import ApiProblem, ConnectionLost
 from rtaplatform.client.questions import Question, read_answer
+from tests.golden.live_histories import HISTORIES, History, live_through
 from tests.golden.live_worlds import FOLDER, WORLDS, World
 
 QUERY = {"metric": "events"}
@@ -69,6 +72,20 @@ def test_the_iterator_gives_the_fresh_answers_over_cuts(world: World) -> None:
     heard = [step["answers"] for step in content["steps"] if step["message"]["type"] != "resumed"]
     assert list(itertools.islice(script.follow(*content["queries"]), len(heard))) == heard
     assert len(script.sent) == len(connections)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES)
+def test_the_iterator_gives_the_fresh_answers_over_any_history(history: History) -> None:
+    """Over cuts with a version that is known, lost or old, moving windows, and new generations."""
+    client = asyncio.run(live_through(history))
+    edges = [0, *client.cuts, len(client.steps)]
+    connections = [client.steps[start:end] for start, end in itertools.pairwise(edges)]
+    script = Script(*([step["message"] for step in steps] for steps in connections))
+    fresh = [step["answers"] for step in client.steps if step["message"]["type"] != "resumed"]
+    assert list(itertools.islice(script.follow(*history.queries), len(fresh))) == fresh
+    last_versions = [steps[-1]["message"]["version"] for steps in connections[:-1]]
+    assert [subscription.get("since") for subscription in script.sent] == [None, *last_versions]
 
 
 def test_a_cut_is_resumed_from_the_version_of_the_last_message() -> None:
