@@ -10,6 +10,7 @@ import pytest
 
 from rtaplatform.bench import apply, latency, query, rebuild
 from rtaplatform.bench.collecting import collector_cost, offered_load
+from rtaplatform.bench.live import live_delivery
 from rtaplatform.bench.memory import memory
 from rtaplatform.bench.report import BenchReport
 from rtaplatform.bench.stack import BenchStack, running_stack
@@ -110,3 +111,17 @@ def test_memory_is_told_of_each_thing_and_of_the_processes(capsys: pytest.Captur
     for row in figures[:-3]:
         check_positive(row, "bytes_each")
     check_positive(figures[-1], "bytes_each", "valkey_rss_mb", "kafka_rss_mb", "worker_rss_mb")
+
+
+def test_delivery_to_live_clients_is_told_beside_stalled_ones_and_after_a_restart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = BenchReport("live", as_json=True, seed=1)
+    live_delivery.measure(report, streams=12, sockets=3, stalled=4, rate=50.0, probes=3, seed=1)
+    opened, healthy, beside, stalled, restart = read_figures(capsys)
+    assert (opened["streams"], opened["sockets"], beside["stalled"]) == (12, 3, 4)
+    assert [row["phase"] for row in (healthy, beside, restart)] == ["healthy", "beside stalled", "restart"]
+    for row in (healthy, beside):
+        check_positive(row, "p50_ms", "p99_ms")
+    assert {"gone_after_that_s", "memory_growth_mb"} <= stalled.keys()
+    check_positive(restart, "ready_s")
