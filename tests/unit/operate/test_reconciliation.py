@@ -10,7 +10,7 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.operate.reconcile.compared_totals import compare_buckets, compare_metrics
 from rtaplatform.operate.reconcile.live_totals import ReconciledTotals
-from rtaplatform.operate.reconcile.reconcile_period import choose_period
+from rtaplatform.operate.reconcile.reconcile_period import DAY_MAX, DAY_MIN, choose_period
 from rtaplatform.operate.reconcile.recounted_totals import read_totals
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.sent_truth import SentLog
@@ -51,11 +51,25 @@ def test_a_day_has_as_many_hours_as_the_clocks_say() -> None:
     assert period.starts[BucketKind.MINUTE] == ()  # they are no longer kept
 
 
-@pytest.mark.parametrize(("first", "last"), [("2026-11-29", "2026-11-28"), ("2026-01-01", "2026-11-28")])
-def test_other_periods_are_refused(first: str, last: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2026-11-29", "2026-11-28"), ("2026-01-01", "2026-11-28"), (None, "9999-12-31"), (None, "0001-01-01"),
+        ("9999-12-31", None), ("0001-01-01", "0001-01-31"), ("9999-12-01", "9999-12-30"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Adak"])
+def test_other_periods_are_refused(first: str | None, last: str | None, zone: str) -> None:
+    days = [None if day is None else date.fromisoformat(day) for day in (first, last)]
     with pytest.raises(SetupError) as refused:
-        choose_period(date.fromisoformat(first), date.fromisoformat(last), "UTC", NOW_MS)
+        choose_period(*days, zone, NOW_MS)
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("day", [DAY_MIN, DAY_MAX])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Adak"])
+def test_the_first_and_the_last_day_have_a_midnight_in_every_zone(day: date, zone: str) -> None:
+    assert choose_period(day, day, zone, NOW_MS).first_day == day
 
 
 def test_equal_totals_have_no_difference(counted: ReconciledTotals) -> None:

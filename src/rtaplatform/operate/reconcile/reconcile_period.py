@@ -11,6 +11,7 @@ from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, find_bucket_
 from rtaplatform.core.time.zones import load_zone
 
 DAYS_MAX = 62
+DAY_MIN, DAY_MAX = date(1970, 1, 2), date(9998, 12, 31)  # beyond them, a day has no midnight in every zone
 _AHEAD_MINUTES = 7  # an event may be up to five minutes ahead
 # A bucket that goes so soon is not compared: it may be deleted while it is read.
 _SOON_MS = 3_600_000
@@ -32,6 +33,10 @@ class ReconcilePeriod(NamedTuple):
 
 def choose_period(first: date | None, last: date | None, zone: str, now_ms: int) -> ReconcilePeriod:
     """Return the days from `first` to `last`, both included; by default yesterday and today. Raises SetupError."""
+    for day in (first, last):
+        if day is not None and not DAY_MIN <= day <= DAY_MAX:
+            message = f"{day} is not between {DAY_MIN} and {DAY_MAX}."
+            raise SetupError(message, "Correct --from or --to.", exit_code=2)
     tz = load_zone(zone)
     today = datetime.fromtimestamp(now_ms / 1000, tz).date()
     last_day = last or today

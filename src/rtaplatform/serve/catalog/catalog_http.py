@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
@@ -15,7 +15,7 @@ from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, 
 from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, PageQuestion
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
 from rtaplatform.serve.http.bodies import read_body
-from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
+from rtaplatform.serve.http.csv_tables import META_HEADER, answer_table, wants_csv, write_objects
 from rtaplatform.serve.http.dependencies import AnyRequest, require_catalog_services
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
@@ -126,12 +126,19 @@ def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
 
 
 def answer_list(
-    request: AnyRequest, items: Sequence[Any], columns: Sequence[str], next_cursor: str | None = None
+    request: AnyRequest,
+    items: Sequence[Any],
+    columns: Sequence[str],
+    next_cursor: str | None = None,
+    *,
+    meta: Mapping[str, Any] | None = None,
 ) -> Response[bytes]:
-    """Respond with a page, as JSON or CSV. For CSV a header links to the next page."""
+    """Respond with a page, as JSON or CSV. For CSV headers link to the next page, and hold what is no row: `meta`."""
     if not wants_csv(request):
         return answer({"items": items, "next_cursor": next_cursor})
     headers = {} if next_cursor is None else {"Link": f'<{_link_to(request, next_cursor)}>; rel="next"'}
+    if meta is not None:
+        headers[META_HEADER] = msgspec.json.encode(meta).decode()
     return answer_table(write_objects(items, columns, headers))
 
 

@@ -57,14 +57,11 @@ async def list_letters(request: AnyRequest) -> Response[bytes]:
     question = _read_question(request, get_access(request).project)
     page = await asyncio.to_thread(require_letters(request).find, question)
     items = [describe_letter(letter) for letter in page.letters]
+    meta = {"scanned_from": page.scanned_from}
     if is_table:
-        return answer_list(request, items, FIELDS_OF_LETTER, _make_cursor(page))
-    answer = {
-        "items": items,
-        "counts": page.counts,
-        "next_cursor": _make_cursor(page),
-        "meta": {"scanned_from": page.scanned_from},
-    }
+        table_meta = {**meta, "counts": page.counts}
+        return answer_list(request, items, FIELDS_OF_LETTER, _make_cursor(page), meta=table_meta)
+    answer = {"items": items, "counts": page.counts, "next_cursor": _make_cursor(page), "meta": meta}
     return _answer(answer)
 
 

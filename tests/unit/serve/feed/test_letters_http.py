@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ async def test_a_list_is_also_a_table_that_links_to_its_next_page() -> None:
         ("rta.events.web:0:1", "unknown_type"),
     ]
     assert reply.headers["link"].endswith('; rel="next"')
+    assert json.loads(reply.headers["rta-meta"]) == {"scanned_from": None, "counts": {"unknown_type": 3}}
 
 
 async def test_a_period_that_ends_before_it_begins_is_refused() -> None:
