@@ -60,9 +60,9 @@ def test_a_day_has_as_many_hours_as_the_clocks_say() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Adak"])
 def test_other_periods_are_refused(first: str | None, last: str | None, zone: str) -> None:
-    days = [None if day is None else date.fromisoformat(day) for day in (first, last)]
+    first_day, last_day = (None if day is None else date.fromisoformat(day) for day in (first, last))
     with pytest.raises(SetupError) as refused:
-        choose_period(*days, zone, NOW_MS)
+        choose_period(first_day, last_day, zone, NOW_MS)
     assert refused.value.exit_code == 2
 
 
