@@ -38,7 +38,7 @@ MANY_FIELDS = {
     "Kafka": 14,  # paths, ports and sizes of an embedded server
     "KafkaConsumer": 13,  # an assignment, and what was fetched of it
     "LiveQuery": 16,  # a question, its versions and its listeners
-    "Rebuild": 19,  # the worker's loop and the switch, which must be read together
+    "Rebuild": 16,  # the worker's loop and the switch, which must be read together
     "Worker": 13,  # its ports, and the objects that its loop works with
     "RebuildRun": 16,  # what `rta rebuild` tells of its run
     "_Exchange": 13,  # a request and its answer under way

@@ -23,6 +23,7 @@ from rtaplatform.bench.report import BenchReport, find_percentile, find_percenti
 from rtaplatform.bench.servers import running_valkey
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.values.murmur2 import murmur2
+from rtaplatform.process.worker.limits import BatchSize
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings, WorkerSettings
 from rtaplatform.simulate.shop.plan import SimulationPlan
@@ -167,13 +168,17 @@ def _running_worker(
     settings: StoreSettings, names: Sequence[str], batch: int
 ) -> Iterator[tuple[MemoryBroker, Worker, TimedStore]]:
     """A worker that owns all partitions of an empty log. At the end it writes all remaining records to the store."""
-    broker, redis_store = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)), RedisStore(settings)
+    batch_size = BatchSize()
+    broker, redis_store = (
+        MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)),
+        RedisStore(settings, note_call=batch_size.note_call),
+    )
     redis_store.load_functions()
     redis_store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(redis_store, settings.shards, dict(broker.ids), {})
     log, store = MemoryLog(broker, batch), TimedStore(redis_store)
     log.assign(broker.list_partitions())
-    worker = Worker(log, log, store, shards=settings.shards)
+    worker = Worker(log, log, store, shards=settings.shards, batch_size=batch_size)
     worker.turn()
     yield broker, worker, store
     while not worker.is_settled:

@@ -11,6 +11,7 @@ from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.process.rebuild.rebuild import Rebuild, drop
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
+from rtaplatform.process.worker.limits import BatchSize
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
 from rtaplatform.store.port import SCHEMA, ShardState
 from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
@@ -42,14 +43,20 @@ class RebuildRun:
             raise SetupError(f"There is no shard {shard}: there are {store.shards}, from 0.", "See RTA_REDIS_SHARDS.")
         self._chosen = range(store.shards) if shard is None else range(shard, shard + 1)
         self._shards = store.shards
-        self._store = RedisStore(store)
+        batch_size = BatchSize()
+        self._store = RedisStore(store, note_call=batch_size.note_call)
         self._generations = RedisGenerations(self._store, store.shards)
         self._reader = KafkaPartitions(kafka)
         self._log = TimeOrderedLog(
             self._reader, batch_max=worker.batch_events_max, batch_bytes_max=worker.batch_bytes_max
         )
         self._rebuild = Rebuild(
-            self._log, KafkaDeadLetters(kafka), self._generations, shards=store.shards, only=self._chosen
+            self._log,
+            KafkaDeadLetters(kafka),
+            self._generations,
+            shards=store.shards,
+            only=self._chosen,
+            batch_size=batch_size,
         )
         self._keep_old_hours = keep_old_hours
         self._old_generations: dict[int, str] = {}  # the generations that are live at the start

@@ -8,7 +8,7 @@ from functools import partial
 
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.worker import worker
-from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.limits import BatchSize, WorkerLimits
 from rtaplatform.process.worker.poison import Quarantine
 from rtaplatform.settings import (
     KafkaSettings,
@@ -36,7 +36,9 @@ class WorkerParts:
 def build_worker(
     kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, job: Job = ECOMMERCE_JOB
 ) -> WorkerParts:
-    redis_store, log = RedisStore(store), KafkaConsumer(kafka, settings)  # unless closed, they keep the process alive
+    batch_size = BatchSize()
+    redis_store = RedisStore(store, note_call=batch_size.note_call)
+    log = KafkaConsumer(kafka, settings)  # unless closed, log and store keep the process alive
     cleaner = Cleaner(RedisGenerations(redis_store, store.shards), store.shards)
     limits = WorkerLimits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
@@ -49,6 +51,7 @@ def build_worker(
         limits=limits,
         job=job,
         quarantine=Quarantine(RedisEnds(redis_store)),
+        batch_size=batch_size,
     )
 
     def close() -> None:

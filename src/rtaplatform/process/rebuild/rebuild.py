@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from math import inf
 
 from rtaplatform import telemetry
@@ -27,7 +28,7 @@ from rtaplatform.process.rebuild.building_store import BuildingStore, NotBuilt, 
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLetters
 from rtaplatform.process.worker.in_flight import CallStarter, start_calls_in_thread
-from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.limits import BatchSize, WorkerLimits
 from rtaplatform.process.worker.poison import EndsOfOneProcess, Poisoned, Quarantine
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import (
@@ -64,14 +65,26 @@ class Rebuild:
         limits: WorkerLimits = WorkerLimits(),  # noqa: B008  (frozen)
         job: Job = ECOMMERCE_JOB,
         start_call: CallStarter | None = None,
+        batch_size: BatchSize | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._store, self._shards = log, store, shards
-        self._limits, self._job = limits, job
         self._dead_letters = UncountedDeadLetters(dead_letters, self._find_counted_offset)
-        self._start_call = start_call or start_calls_in_thread()
         self._sleep, self._clock = sleep, clock
+        self._make_worker = partial(
+            Worker,
+            log,
+            shards=shards,
+            limits=limits,
+            job=job,
+            start_call=start_call or start_calls_in_thread(),
+            # No supervisor restarts a rebuild: it retries by itself.
+            quarantine=Quarantine(EndsOfOneProcess()),
+            batch_size=batch_size or BatchSize(),
+            sleep=sleep,
+            clock=clock,
+        )
         self.remaining: list[int] = sorted(range(shards) if only is None else only)
         self.names: dict[int, str] = {}  # shard → the generation that this rebuild builds, or has built
         self.resumed: set[int] = set()
@@ -79,7 +92,6 @@ class Rebuild:
         self._lost_rows: dict[int, dict[PartitionId, str]] = {}
         self._looked_at = self._control_read_at = -CONTROL_SECONDS
         self._worker: Worker | None = None
-        self._quarantine = Quarantine(EndsOfOneProcess())  # no supervisor restarts a rebuild: it retries by itself
         self._building_store = BuildingStore(store, self.names)
 
     def step(self) -> None:
@@ -124,19 +136,7 @@ class Rebuild:
         if not self.remaining:
             return None
         self._building_store = BuildingStore(self._store, self.names)
-        self._worker = Worker(
-            self._log,
-            self._dead_letters,
-            self._building_store,
-            shards=self._shards,
-            only=self.remaining,
-            limits=self._limits,
-            job=self._job,
-            start_call=self._start_call,
-            quarantine=self._quarantine,
-            sleep=self._sleep,
-            clock=self._clock,
-        )
+        self._worker = self._make_worker(self._dead_letters, self._building_store, only=self.remaining)
         return self._worker
 
     def _is_done(self, shard: int) -> bool:

@@ -118,6 +118,7 @@ class InFlight:
         for call in self._calls:
             self._handle_outcome(batch, call, self._find_outcome(batch, call))
         self._calls, self._batch = [], None
+        batch.parts.batch_size.adapt(batch.records, is_applied=True)
         telemetry.WORKER_BATCH_SECONDS.observe(perf_counter() - batch.opened_at)
         return True
 
@@ -160,10 +161,12 @@ class InFlight:
 
     def abandon(self) -> None:
         """Wait until the calls have ended, with whatever outcome: the ledgers are read next."""
-        calls, self._calls, self._batch = self._calls, [], None
+        calls, batch, self._calls, self._batch = self._calls, self._batch, [], None
         for call in calls:
             with suppress(Unavailable, Stopped):
                 call.outcome()
+        if batch is not None:
+            batch.parts.batch_size.adapt(batch.records, is_applied=False)
 
     def is_well(self, positions: Positions) -> bool:
         """Whether the calls end well, the ledgers can be read, and the store applies an empty delta."""

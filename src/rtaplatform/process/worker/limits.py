@@ -1,8 +1,13 @@
-"""How much a worker keeps, and the exceptions that break off a batch.   Stage 3 of 6: stream → [process] → store."""
+"""How much a worker keeps and sends, and the exceptions that break off a batch.   Stage 3 of 6."""
 
 from __future__ import annotations
 
 from msgspec import Struct
+
+CALL_SECONDS_MAX = 0.5
+BATCH_RECORDS_MIN = 2_000
+BATCH_RECORDS_LIMIT = 1_000_000  # of the setting too
+GROWTH_MAX = 2.0  # from one batch to the next
 
 
 class StateIsStale(Exception):
@@ -26,3 +31,28 @@ class WorkerLimits(Struct, frozen=True):
     orders_known_max: int = 50_000
     records_waiting_max: int = 20_000  # decoded records that wait for what the store must be asked
     idle_compare_seconds: float = 2.0
+
+
+class BatchSize:
+    """How many records a batch may have, so that each of its calls occupies the store for about half a second at most.
+
+    While a call runs, the store answers nobody else. How long it takes depends on what the events have in common: those
+    of a hundred projects take five times as long as those of one. So the size follows the calls, as if twice the
+    records took twice as long. It never falls below BATCH_RECORDS_MIN: with fewer, each event costs far more, and a
+    worker that is behind would not catch up.
+    """
+
+    def __init__(self) -> None:
+        self.records_max = BATCH_RECORDS_LIMIT
+        self._call_seconds = 0.0  # of the longest call since the last batch
+
+    def note_call(self, seconds: float) -> None:
+        """Note how long the store took for one call of a batch."""
+        self._call_seconds = max(self._call_seconds, seconds)
+
+    def adapt(self, records: int, *, is_applied: bool) -> None:
+        """All calls of a batch of that size have ended. If they have failed, short ones say nothing."""
+        seconds, self._call_seconds = self._call_seconds, 0.0
+        factor = min(GROWTH_MAX, CALL_SECONDS_MAX / max(seconds, 1e-6))
+        if factor < 1 or (is_applied and records >= self.records_max):
+            self.records_max = min(BATCH_RECORDS_LIMIT, max(BATCH_RECORDS_MIN, int(records * factor)))

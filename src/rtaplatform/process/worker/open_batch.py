@@ -16,7 +16,7 @@ from msgspec import Struct
 from rtaplatform.process.fold.dedup import without_expired
 from rtaplatform.process.fold.job import BatchFold, DecodedRun, Job
 from rtaplatform.process.fold.loose_ids import blank_expired
-from rtaplatform.process.worker.limits import StateIsStale, WorkerLimits
+from rtaplatform.process.worker.limits import BATCH_RECORDS_LIMIT, BatchSize, StateIsStale, WorkerLimits
 from rtaplatform.process.worker.poison import IsolatedFold, Quarantine, record_work
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.process.worker.project_lookup import ProjectLookup
@@ -58,6 +58,7 @@ class BatchParts(Struct, frozen=True):
     job: Job
     limits: WorkerLimits
     caches: Sequence[ShardCaches]
+    batch_size: BatchSize
     quarantine: Quarantine
     projects: ProjectLookup
 
@@ -67,10 +68,11 @@ class BatchParts(Struct, frozen=True):
 
 
 class OpenBatch:
-    """`records_max`: its size limit after a conflict. `server_s`: a time that the store's clock has passed."""
+    """`records_max`: its size limit, smaller after a conflict. `server_s`: a time that the store's clock has passed."""
 
     def __init__(self, parts: BatchParts, positions: Positions, server_s: int, records_max: int | None = None) -> None:
-        self.parts, self.positions, self.records_max = parts, positions, records_max
+        self.parts, self.positions = parts, positions
+        self.records_max = min(parts.batch_size.records_max, records_max or BATCH_RECORDS_LIMIT)
         self.records, self.opened_at = 0, 0.0
         self.shards: dict[int, ShardBatch] = {}  # what has been folded
         self._pending: list[PendingRun] = []  # what has not, in order
@@ -78,7 +80,7 @@ class OpenBatch:
 
     @property
     def is_full(self) -> bool:
-        return self.records_max is not None and self.records >= self.records_max
+        return self.records >= self.records_max
 
     def begin_next(self) -> OpenBatch:
         """Release what was kept for this batch, which has been sent, and begin another one."""

@@ -26,7 +26,7 @@ from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.worker.back_off import BackOff
 from rtaplatform.process.worker.checks import Checks, CheckTimes
 from rtaplatform.process.worker.in_flight import CallStarter, InFlight, start_calls_in_thread
-from rtaplatform.process.worker.limits import BatchConflict, StateIsStale, WorkerLimits
+from rtaplatform.process.worker.limits import BatchConflict, BatchSize, StateIsStale, WorkerLimits
 from rtaplatform.process.worker.open_batch import BatchParts, OpenBatch
 from rtaplatform.process.worker.poison import EndsOfOneProcess, Quarantine, RecordRaised
 from rtaplatform.process.worker.positions import Positions
@@ -54,6 +54,7 @@ class Worker:
         job: Job = ECOMMERCE_JOB,
         start_call: CallStarter | None = None,
         quarantine: Quarantine | None = None,
+        batch_size: BatchSize | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +62,8 @@ class Worker:
         self._shards = range(shards) if only is None else sorted(only)
         caches = [ShardCaches(limits, shards) for _ in range(shards)]
         quarantine = quarantine or Quarantine(EndsOfOneProcess())
-        self._parts = BatchParts(store, job, limits, caches, quarantine, ProjectLookup(store, shards))
+        projects, batch_size = ProjectLookup(store, shards), batch_size or BatchSize()
+        self._parts = BatchParts(store, job, limits, caches, batch_size, quarantine, projects)
         self._checks = Checks(log, store, self._shards, shards)
         self._check_times = CheckTimes(clock, limits.idle_compare_seconds)
         self._stops = StopNotices(store, self._shards)

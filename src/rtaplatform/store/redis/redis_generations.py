@@ -24,10 +24,8 @@ from rtaplatform.store.port import (
     SwitchOutcome,
     Torn,
 )
-from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.person_erasure import TOKEN_BYTES, find_other_ids, make_pairs
 from rtaplatform.store.redis.redis_errors import translating_errors
-from rtaplatform.store.redis.redis_replies import read_outcome
 from rtaplatform.store.redis.redis_store import RedisStore
 
 SCAN_COUNT = 1_000  # keys that one SCAN looks at
@@ -66,9 +64,7 @@ class RedisGenerations:
         return name_built.decode()
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(
-            self._store.call("rta_build_v6", shard, encode(generation, delta, self._store.keeping)), delta
-        )
+        return self._store.write_batch("rta_build_v6", shard, generation, delta)
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)

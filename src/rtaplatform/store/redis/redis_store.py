@@ -8,8 +8,9 @@ The Lua functions are loaded at the start, and again whenever a server replies t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
+from time import perf_counter
 from typing import Any, Literal
 
 import msgspec
@@ -42,8 +43,14 @@ PROJECTS_PER_CALL = VALUES_PER_CALL = 1_000
 class RedisStore:
     """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
 
-    def __init__(self, settings: StoreSettings, keeping: Retention = KEEPING) -> None:
-        self._settings, self.keeping = settings, keeping
+    def __init__(
+        self,
+        settings: StoreSettings,
+        keeping: Retention = KEEPING,
+        note_call: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`note_call` is told how long the server took for each batch, in seconds."""
+        self._settings, self.keeping, self._note_call = settings, keeping, note_call
         self._client = self._connect(settings.url.get_secret_value())
 
     def _connect(self, url: str) -> redis.Redis:
@@ -182,7 +189,16 @@ class RedisStore:
                 return state
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v6", shard, encode(generation, delta, self.keeping)), delta)
+        return self.write_batch("rta_apply_v6", shard, generation, delta)
+
+    def write_batch(self, function: str, shard: int, generation: str, delta: Delta) -> Outcome:
+        """Send a batch to one of the two functions that take one."""
+        payload, start_s = encode(generation, delta, self.keeping), perf_counter()
+        try:
+            reply = self.call(function, shard, payload)
+        finally:
+            self._note_call(perf_counter() - start_s)
+        return read_outcome(reply, delta)
 
     def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:
