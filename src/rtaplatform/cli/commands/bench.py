@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from rtaplatform.simulate.shop.plan import LATE_SHARE
+from rtaplatform.simulate.shop.plan import LATE_SHARE, RATE_MAX
+
+SECONDS_MAX = 86_400
 
 app = typer.Typer(no_args_is_help=True, help="Measure what the platform does on this machine.")
 
@@ -43,7 +45,9 @@ def measure_pipeline(
 def measure_collect(
     events: Annotated[int, typer.Option(min=1_000, help="Events that are collected in each way.")] = 50_000,
     batch: Annotated[int, typer.Option(min=1, max=5_000, help="Events a batch.")] = 100,
-    seconds: Annotated[float, typer.Option(min=0, help="How long each load over HTTP lasts; 0: none is sent.")] = 10,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=SECONDS_MAX, help="How long each load over HTTP lasts; 0: none is sent.")
+    ] = 10,
     as_json: JsonLinesOption = False,
 ) -> None:
     """What does one event cost the collector, and what does the API take of half and of three times its greatest rate?
@@ -66,7 +70,7 @@ def measure_collect(
 @app.command("rebuild")
 def measure_rebuild(
     events: Annotated[int, typer.Option(min=1_000, help="Events in the log.")] = 1_000_000,
-    rate: Annotated[float, typer.Option(min=0.1, help="Events a second, in their own time.")] = 2_000,
+    rate: Annotated[float, typer.Option(min=0.1, max=RATE_MAX, help="Events a second, in their own time.")] = 2_000,
     users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
     products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
     seed: SeedOption = 1,
@@ -109,7 +113,7 @@ def measure_counts(
 @app.command("products")
 def measure_products(
     products: Annotated[int, typer.Option(min=100, help="Products of the catalog, and in the events.")] = 100_000,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long questions are asked.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, max=SECONDS_MAX, help="How long questions are asked.")] = 60,
     views: Annotated[int, typer.Option(min=20, help="Views a second that are counted meanwhile.")] = 2_000,
     seed: SeedOption = 1,
     as_json: JsonLinesOption = False,
@@ -183,7 +187,9 @@ def measure_live(
     streams: Annotated[int, typer.Option(min=1, help="SSE streams.")] = 2_000,
     sockets: Annotated[int, typer.Option(min=0, help="WebSockets, each with ten questions.")] = 200,
     stalled: Annotated[int, typer.Option(min=0, help="Clients that read nothing, added later.")] = 500,
-    rate: Annotated[float, typer.Option(min=1, help="Events a second that are counted meanwhile.")] = 2_000,
+    rate: Annotated[
+        float, typer.Option(min=1, max=RATE_MAX, help="Events a second that are counted meanwhile.")
+    ] = 2_000,
     probes: Annotated[int, typer.Option(min=1, help="Single events that all clients wait for, in each phase.")] = 30,
     seed: SeedOption = 1,
     as_json: JsonLinesOption = False,
@@ -206,7 +212,7 @@ def measure_live(
 @app.command("apply")
 def measure_apply(
     calls: Annotated[int, typer.Option(min=1, help="Calls that are timed, in each case.")] = 100,
-    seconds: Annotated[float, typer.Option(min=1, help="Time of each rate, in steady state.")] = 10,
+    seconds: Annotated[float, typer.Option(min=1, max=SECONDS_MAX, help="Time of each rate, in steady state.")] = 10,
     seed: SeedOption = 1,
     as_json: JsonLinesOption = False,
 ) -> None:

@@ -25,7 +25,7 @@ import typer
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, find_folder
 from rtaplatform.cli.project_check import require_project
 from rtaplatform.core.errors import SetupError
-from rtaplatform.simulate.shop.plan import DOUBLE_REPORT_SHARE, DUPLICATE_SHARE, LATE_SHARE, MALFORMED_SHARE
+from rtaplatform.simulate.shop.plan import DOUBLE_REPORT_SHARE, DUPLICATE_SHARE, LATE_SHARE, MALFORMED_SHARE, RATE_MAX
 
 if TYPE_CHECKING:
     from rtaplatform.simulate.over_http.http_run import CollectorAddress
@@ -60,7 +60,7 @@ GiveUpOption = Annotated[
 
 
 def command(
-    rate: Annotated[float, typer.Option(min=0, help="Events per second; 0: as fast as possible.")] = 50.0,
+    rate: Annotated[float, typer.Option(min=0, max=RATE_MAX, help="Events per second; 0: as fast as possible.")] = 50.0,
     users: Annotated[int, typer.Option(min=1, help="Known users, u-1 to u-N.")] = 2_000,
     products: Annotated[int, typer.Option(min=2, help="Products, p-1 to p-N.")] = 200,
     sources: Annotated[str, typer.Option(help="Of web, ios, android, server.")] = "web,ios,android,server",

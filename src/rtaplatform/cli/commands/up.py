@@ -22,12 +22,16 @@ from rtaplatform.cli.table_key import reading_key
 from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
 from rtaplatform.local.supervisor.supervisor import StopRequested
 from rtaplatform.settings import ApiSettings, LocalSettings
+from rtaplatform.simulate.shop.plan import RATE_MAX
 
 if TYPE_CHECKING:
     from rich.status import Status
 
 LINE_SECONDS = 10.0
 SIMULATED_EVENT_BYTES = 240  # in the log, compressed
+RateOption = Annotated[
+    float, typer.Option(min=0, max=RATE_MAX, metavar="N", help="Simulated events a second; 0 for none.")
+]
 
 
 def command(
@@ -40,7 +44,7 @@ def command(
     host: Annotated[
         str | None, typer.Option(help="Address on which the API listens; else RTA_API_HOST.  [127.0.0.1]")
     ] = None,
-    simulate: Annotated[float, typer.Option(min=0, metavar="N", help="Simulated events a second; 0 for none.")] = 50,
+    simulate: RateOption = 50,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to run.")] = 1,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Written once all is ready: addresses and keys as JSON.")

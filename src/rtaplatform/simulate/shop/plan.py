@@ -18,6 +18,7 @@ LATE_SHARE = 0.03
 DUPLICATE_SHARE = 0.02
 MALFORMED_SHARE = 0.01
 DOUBLE_REPORT_SHARE = 0.1
+RATE_MAX = 1_000_000  # events per second that a simulation may be asked for
 
 
 @dataclass(frozen=True)
