@@ -26,8 +26,8 @@ USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
 ./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds; a
-                                          tenth of a property's examples; without long simulations, and the tests
-                                          of the tester (tests/run.py lists them)
+                                          tenth of a property's examples; without what takes long
+                                          and the tests of simulator and oracle (tests/run.py)
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -42,9 +42,9 @@ WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
 QUICK_SEEDS = 20
 QUICK_PROFILE = "quick"  # of tests/examples.py: Hypothesis tries a tenth of the examples
-# Left to the whole check: what has the mark `tester`; tests of the shop and its truth, which are the tester's own; and
-# what takes long in the simulation: full buckets, damaged logs, values of traits, the real server, weeks of history,
-# random requests, and the n-th call failing for every n.
+# Left to the whole check: what has the mark `tester`; tests of the simulator and of the oracle; and what takes long in
+# the simulation: full buckets, damaged logs, values of traits, the real server, weeks of history, random requests, and
+# the n-th call failing for every n.
 LEFT_OUT = (
     "tests/unit/simulate/over_http/test_sdk_events.py",
     "tests/unit/simulate/test_people_of_the_shop.py",

@@ -6,6 +6,7 @@ The pain: an event of a stranger, or a product of an import, that runs in the se
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -22,8 +23,8 @@ ELEMENTS = "main img, main script, main iframe, dialog img, dialog script, heade
 PAGES = (
     "/", "/?from=-30m&metric=orders", "/products", "/products?tab=trending", f"/products/{quote(SCRIPT, safe='')}",
     "/engagement", "/explore?metric=events&breakdown=event", f"/explore?metric=events&event={quote(SCRIPT)}", "/feed",
-    "/feed?tab=faults", "/catalog/products", "/catalog/users", "/settings/project", "/settings/keys",
-    "/settings/dead-letters", "/settings/dead-letters?tab=rejected", "/settings/install", "/?wall=1",
+    "/feed?status=refused", "/catalog/products", "/catalog/users", "/settings/project", "/settings/keys",
+    "/settings/dead-letters", "/settings/dead-letters?kind=rejected", "/settings/install", "/?wall=1",
 )  # fmt: skip
 
 
@@ -83,18 +84,25 @@ def test_script_in_every_stored_field_is_shown_as_text(
     for path in PAGES:
         page = window.open(path)
         page.wait_for_timeout(700)
+        if path.endswith(("=refused", "=rejected")):
+            chosen = page.get_by_role("button", name=re.compile("^Refused"))
+            expect(chosen, f"{path} shows what was refused").to_have_attribute("aria-pressed", "true")
         require_text_only(page, path)
         if path not in ("/engagement", "/settings/install"):
             expect(page.locator("body"), path).to_contain_text(TEXT)
     rows = {
-        "/feed": 3, "/feed?tab=faults": 2, "/catalog/products": 1, "/catalog/users": 1, "/settings/dead-letters": 1,
-        "/settings/dead-letters?tab=rejected": 1,
+        "/feed": 3, "/feed?status=refused": 2, "/catalog/products": 1, "/catalog/users": 1, "/settings/dead-letters": 1,
+        "/settings/dead-letters?kind=rejected": 1,
     }  # fmt: skip
     for path, count in rows.items():
         for place in range(count):
             window.open(path).locator("main tbody tr").nth(place).click()
             require_shown(page.locator("dialog"))
             require_text_only(page, path)
+    window.open("/catalog/users").locator("main tbody tr").first.click()
+    page.locator("dialog").get_by_role("link", name="Their events").click()
+    expect(page, "the feed shows the events of that user only").to_have_url(re.compile(r"/feed\?(.*&)?person="))
+    expect(page.locator("main tbody tr").first).to_contain_text(TEXT)
     page = window.open("/")
     page.keyboard.press("Control+k")
     page.keyboard.type("<img")

@@ -5,7 +5,8 @@ The benchmark times each `apply` call of the worker. It measures the encoding se
 from the first byte sent to the answer.
 
 The first cases measure the steady state. Events arrive at a fixed rate, and a batch holds the events that arrived while
-the worker waited. The other cases measure a worker that catches up. Batches have a fixed size and follow one another.
+the worker waited. The other cases measure a worker that catches up. Batches follow one another, as large as the log and
+the worker make them. `RTA_REDIS_SHARDS` sets the number of shards.
 
 Python's garbage collector is off. Otherwise it would scan the records in memory, which a real worker does not hold.
 """
@@ -44,13 +45,14 @@ RATES = (500, 2_000, 5_000, 10_000)  # events a second, for one worker
 
 
 class TimedStore:
-    """An `AggregateStore` that records the duration and the size of each call."""
+    """An `AggregateStore` that notes how long each call takes, its size in bytes and its records."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
         self.encoding: list[float] = []
         self.calls: list[float] = []
         self.sizes: list[int] = []
+        self.records: list[int] = []
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         start_s = time.perf_counter()
@@ -62,6 +64,7 @@ class TimedStore:
             self.encoding.append(encoded_s - start_s)
             self.calls.append(max(0.0, total_s - (encoded_s - start_s)))
             self.sizes.append(size)
+            self.records.append(sum(n for name, n in delta.counts.items() if name.endswith("|consumed")))
         return outcome
 
     def read_state(self, shard: int) -> ShardState | None:
@@ -87,16 +90,16 @@ class TimedStore:
 
 
 class ApplyCase(NamedTuple):
-    batch: int
+    batch_max: int
     projects: int
     products: int
 
 
-# Each case changes one value of the base case: batches of 10,000 records, one project, 200 products.
+# Cases by size of the batch, by projects, and by products.
 # 20,000 records is the default batch size of a worker.
 CASES = (
     *(ApplyCase(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
-    *(ApplyCase(BATCH, projects, 200) for projects in (10, 100)),
+    *(ApplyCase(BATCH * 2, projects, 200) for projects in (10, 100)),
     *(ApplyCase(BATCH, 1, products) for products in (5_000, 100_000)),
 )
 
@@ -128,7 +131,12 @@ def _report_calls(report: BenchReport, store: TimedStore, case: Mapping[str, int
     sizes = {f"p{n}_kb": round(find_percentile(store.sizes, n / 100) / 1000, 1) for n in (50, 99)}
     encoding_ms = round(find_percentile(store.encoding, 0.5) * 1000, 2)
     report.add_row(
-        **case, calls=len(store.calls), **find_percentiles_ms(store.calls), encoding_p50_ms=encoding_ms, **sizes
+        **case,
+        calls=len(store.calls),
+        p50_records=find_percentile(store.records, 0.5),
+        **find_percentiles_ms(store.calls),
+        encoding_p50_ms=encoding_ms,
+        **sizes,
     )
 
 
@@ -149,11 +157,11 @@ def _measure_rate(settings: StoreSettings, rate: int, *, seconds: float, seed: i
 
 def _measure_batches(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int) -> TimedStore:
     names = [f"site-{n}" for n in range(case.projects)]
-    records = _draw_records(names, case.batch * calls, case.products, seed)
-    with _running_worker(settings, names, case.batch) as (broker, worker, store):
+    records = _draw_records(names, case.batch_max * calls, case.products, seed)
+    with _running_worker(settings, names, case.batch_max) as (broker, worker, store):
         for _ in range(calls):
             # A batch has records of all partitions, like the batches of a worker that keeps up.
-            _append(broker, islice(records, case.batch))
+            _append(broker, islice(records, case.batch_max))
             while not (worker.is_settled and _is_read(broker, worker)):  # records must not be made during a call
                 worker.turn()
     return store
@@ -169,10 +177,8 @@ def _running_worker(
 ) -> Iterator[tuple[MemoryBroker, Worker, TimedStore]]:
     """A worker that owns all partitions of an empty log. At the end it writes all remaining records to the store."""
     batch_size = BatchSize()
-    broker, redis_store = (
-        MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)),
-        RedisStore(settings, note_call=batch_size.note_call),
-    )
+    broker = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS))
+    redis_store = RedisStore(settings, note_call=batch_size.note_call)
     redis_store.load_functions()
     redis_store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(redis_store, settings.shards, dict(broker.ids), {})

@@ -1,4 +1,4 @@
-"""Whether there is the project that a command names. Where nobody can say, the command goes on and says so."""
+"""Whether there is the project that a command names. Where no PostgreSQL is known, the command goes on and says so."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class InvalidParameter(Rejected):
 
 
 class UnreadableBody(Rejected):
-    """`reason` is the `core.events.Reason` with which a body without events is kept; None means that it is not JSON."""
+    """`reason`: why the body is kept as a rejected event (`core.events.Reason`); None means that it is not JSON."""
 
     def __init__(
         self, detail: str, *, field: str | None = None, allowed: Any = None, hint: str | None = None, reason: Any = None

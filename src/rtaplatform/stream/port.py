@@ -99,7 +99,7 @@ def make_columns(records: Sequence[LogRecord]) -> RecordColumns:
 class PollResult(Struct, frozen=True):
     """The next portion of a batch: at most one run for each partition, none of them empty.
 
-    `is_whole`: the batch ends with this portion.
+    `is_whole`: the batch ends with this portion. A worker may end it sooner; the log goes on counting its own.
     `ends`: the partitions that have been read to their end, and the offset there. It may be beyond the last record,
     because transaction markers, aborted and compacted records take offsets too.
     """

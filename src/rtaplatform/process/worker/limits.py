@@ -6,7 +6,7 @@ from msgspec import Struct
 
 CALL_SECONDS_MAX = 0.5
 BATCH_RECORDS_MIN = 2_000
-BATCH_RECORDS_LIMIT = 1_000_000  # of the setting too
+BATCH_RECORDS_LIMIT = 1_000_000  # the greatest value of RTA_WORKER_BATCH_EVENTS_MAX
 GROWTH_MAX = 2.0  # from one batch to the next
 
 
@@ -47,12 +47,13 @@ class BatchSize:
         self._call_seconds = 0.0  # of the longest call since the last batch
 
     def note_call(self, seconds: float) -> None:
-        """Note how long the store took for one call of a batch."""
+        """Note how long one call of a batch took, the calls of others included that came before it."""
         self._call_seconds = max(self._call_seconds, seconds)
 
     def adapt(self, records: int, *, is_applied: bool) -> None:
-        """All calls of a batch of that size have ended. If they have failed, short ones say nothing."""
+        """All calls of a batch of that size have ended. Small batches, and calls that failed at once, say nothing."""
         seconds, self._call_seconds = self._call_seconds, 0.0
         factor = min(GROWTH_MAX, CALL_SECONDS_MAX / max(seconds, 1e-6))
-        if factor < 1 or (is_applied and records >= self.records_max):
+        is_too_large = factor < 1 and records >= BATCH_RECORDS_MIN
+        if is_too_large or (is_applied and records >= self.records_max):
             self.records_max = min(BATCH_RECORDS_LIMIT, max(BATCH_RECORDS_MIN, int(records * factor)))

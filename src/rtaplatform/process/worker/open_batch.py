@@ -68,7 +68,7 @@ class BatchParts(Struct, frozen=True):
 
 
 class OpenBatch:
-    """`records_max`: its size limit, smaller after a conflict. `server_s`: a time that the store's clock has passed."""
+    """`records_max`: its size limit, by `BatchSize` or a conflict. `server_s`: the store's clock has passed it."""
 
     def __init__(self, parts: BatchParts, positions: Positions, server_s: int, records_max: int | None = None) -> None:
         self.parts, self.positions = parts, positions

@@ -114,7 +114,7 @@ class Worker:
         """Read on; send the batch once it is whole."""
         if self._must_resume():
             self._resume_from_ledger()
-        polled = self._log.poll(self._batch.records_max)
+        polled = self._log.poll(max(1, self._batch.records_max - self._batch.records))
         if self._must_resume():
             return
         self._batch.take(self._select_expected(polled.runs))

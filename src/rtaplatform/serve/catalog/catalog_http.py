@@ -133,7 +133,7 @@ def answer_list(
     *,
     meta: Mapping[str, Any] | None = None,
 ) -> Response[bytes]:
-    """Respond with a page, as JSON or CSV. For CSV headers link to the next page, and hold what is no row: `meta`."""
+    """Respond with a page, as JSON or CSV. For CSV, headers link to the next page and hold `meta`, which is no row."""
     if not wants_csv(request):
         return answer({"items": items, "next_cursor": next_cursor})
     headers = {} if next_cursor is None else {"Link": f'<{_link_to(request, next_cursor)}>; rel="next"'}

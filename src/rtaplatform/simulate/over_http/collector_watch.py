@@ -32,6 +32,7 @@ class CollectorWatch:
         self._lock = Lock()
         self._is_waiting = False
         self._away_since: float | None = None
+        self._answered_at = clock()
         self._is_lost = False
 
     @property
@@ -50,11 +51,12 @@ class CollectorWatch:
         self._say(self._describe(status))
 
     def _measure_absence(self, is_away: bool, waited_seconds: float) -> None:
-        if not is_away:
-            self._away_since = None
-            return
         now = self._clock()
-        self._away_since = now - waited_seconds if self._away_since is None else self._away_since
+        if not is_away:
+            self._away_since, self._answered_at = None, now
+            return
+        if self._away_since is None:  # others may have had an answer while this one was waited for
+            self._away_since = max(now - waited_seconds, self._answered_at)
         self._is_lost = self._is_lost or now - self._away_since >= self.away_seconds_max
 
     def _describe(self, status: int) -> str:

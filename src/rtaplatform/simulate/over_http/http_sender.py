@@ -51,7 +51,7 @@ class HttpSender:
         self._enqueue(self._outbox.take_due(_read_clock_ms()))
 
     def finish(self) -> int:
-        """Wait for all events. Returns how many were given up because the run was stopped."""
+        """Wait for all events. Returns how many have no answer, since the run was stopped or the collector given up."""
         self._enqueue(self._outbox.take_all())
         self._is_complete.set()
         give_up_at = None

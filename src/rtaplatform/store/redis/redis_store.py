@@ -49,7 +49,7 @@ class RedisStore:
         keeping: Retention = KEEPING,
         note_call: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`note_call` is told how long the server took for each batch, in seconds."""
+        """`note_call` is told how many seconds each call of a batch took, from sending to the answer."""
         self._settings, self.keeping, self._note_call = settings, keeping, note_call
         self._client = self._connect(settings.url.get_secret_value())
 

@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 
 import pytest
+from pydantic import ValidationError
 
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.timestamps import format_iso_utc
-from rtaplatform.process.worker.limits import BatchSize
+from rtaplatform.process.worker.limits import BATCH_RECORDS_LIMIT, BatchSize
 from rtaplatform.process.worker.worker import Worker
+from rtaplatform.settings import WorkerSettings
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
@@ -50,6 +52,14 @@ def test_a_batch_whose_events_have_nothing_in_common_is_followed_by_a_smaller_on
     assert batch_size.records_max == 4_000
 
 
+def test_a_small_batch_that_met_a_stall_changes_nothing() -> None:
+    batch_size = BatchSize()
+    run_batches(batch_size, lambda records: records * 50e-6, 3)
+    batch_size.note_call(0.6)
+    batch_size.adapt(50, is_applied=True)
+    assert batch_size.records_max == 10_000
+
+
 def test_of_several_shards_the_slowest_decides() -> None:
     batch_size = BatchSize()
     for seconds in (0.1, 2.0, 0.3):
@@ -83,6 +93,12 @@ def test_small_batches_of_a_worker_that_keeps_up_let_nothing_grow() -> None:
     assert batch_size.records_max == 2_500
 
 
+def test_the_limit_is_the_greatest_value_of_the_setting() -> None:
+    WorkerSettings(batch_events_max=BATCH_RECORDS_LIMIT)
+    with pytest.raises(ValidationError):
+        WorkerSettings(batch_events_max=BATCH_RECORDS_LIMIT + 1)
+
+
 class CostlyStore(MemoryStore):
     """Tells the batch size that each event of a call takes so long."""
 
@@ -99,7 +115,7 @@ class CostlyStore(MemoryStore):
         return outcome
 
 
-@pytest.mark.parametrize(("seconds_per_event", "largest"), [(1e-6, 10_000), (1e-4, 5_000), (1e-2, 2_000)])
+@pytest.mark.parametrize(("seconds_per_event", "largest"), [(1e-6, 10_000), (1.3e-4, 3_846), (1e-2, 2_000)])
 def test_a_worker_that_catches_up_keeps_to_the_size(seconds_per_event: float, largest: int) -> None:
     partition = Partition("rta.events.web", 0)
     broker, store = MemoryBroker({"rta.events.web": 1}), CostlyStore(1)
@@ -112,7 +128,7 @@ def test_a_worker_that_catches_up_keeps_to_the_size(seconds_per_event: float, la
             "anonymousId": "anna", "timestamp": format_iso_utc(NOW_MS), "receivedAt": format_iso_utc(NOW_MS),
         }  # fmt: skip
         broker.append(partition, NOW_MS, b"demo:anna", json.dumps(event).encode())
-    log = MemoryLog(broker, 10_000)
+    log = MemoryLog(broker, 10_000, 1_000)
     log.assign([partition])
     worker = Worker(log, log, store, shards=1, batch_size=store.batch_size)
     while sum(store.sizes) < 40_000:

@@ -46,6 +46,19 @@ def test_the_time_that_a_request_waited_for_no_answer_counts() -> None:
     assert watch.is_lost
 
 
+def test_one_request_that_hangs_while_others_are_answered_is_no_absence() -> None:
+    clock = Clock()
+    watch = make_watch(clock, [], 20)
+    for clock.seconds in range(1, 20):
+        watch.notice(200)
+    clock.seconds = 20
+    watch.notice(NO_ANSWER, 20)
+    assert not watch.is_lost
+    clock.seconds = 39
+    watch.notice(NO_ANSWER, 20)
+    assert watch.is_lost
+
+
 @pytest.mark.parametrize("status", [200, 429, 500, 503])
 def test_any_answer_of_the_collector_ends_its_absence(status: int) -> None:
     clock = Clock()

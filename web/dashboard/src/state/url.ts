@@ -19,7 +19,7 @@ export interface View {
   hidden: string[];
   /** The dimensions of the lists of the overview, where a list shows another than its first. */
   lists: string[];
-  /** What else a page keeps in its address: by, sort, q, tab, as, cohort. */
+  /** What else a page keeps in its address: by, sort, q, tab, as, cohort, person, status, kind, reason, limit. */
   more: Record<string, string>;
 }
 

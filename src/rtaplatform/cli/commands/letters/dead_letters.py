@@ -70,7 +70,11 @@ def _require_project(connections: Connections, project: str | None) -> None:
     try:
         require_project(connections, project)
     except Unavailable as error:
-        print(f"{error}. It is not checked whether there is a project {project!r}.", file=sys.stderr, flush=True)
+        print(
+            f"{str(error).rstrip('.')}. It is not checked whether there is a project {project!r}.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _require_one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:

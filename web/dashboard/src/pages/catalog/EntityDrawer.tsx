@@ -136,7 +136,7 @@ function EntityFacts({ kind, entity }: { kind: Kind; entity: Entity }) {
     <div class="row">
       <code dir="auto">{entity.id}</code>
       <span class="quiet">changed {moment(String(entity.updated_at), zone.value)}</span>
-      <Link class="button small" to={kind.plural === "users" ? { ...target, more: { ...target.more, q: entity.id } } : target}>
+      <Link class="button small" to={kind.plural === "users" ? { ...target, more: { ...target.more, person: entity.id } } : target}>
         {kind.plural === "products" ? "Its numbers" : "Their events"}
       </Link>
     </div>
