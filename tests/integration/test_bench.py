@@ -90,7 +90,8 @@ def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[
     steady, *figures = read_figures(capsys)
     assert steady["events_per_s"] == 200
     check_positive(steady, "p50_ms", "p99_ms", "p50_kb")
-    assert [(row["batch"], row["projects"], row["calls"]) for row in figures] == [(50, 1, 3), (400, 3, 3)]
+    assert [(row["batch_max"], row["projects"], row["calls"]) for row in figures] == [(50, 1, 3), (400, 3, 3)]
+    assert [row["p50_records"] for row in figures] == [50, 400]
     check_positive(figures[0], "p50_ms", "p99_ms", "p50_kb")
     assert figures[1]["p50_kb"] > figures[0]["p50_kb"]
 
