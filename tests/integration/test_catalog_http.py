@@ -187,6 +187,9 @@ async def test_lists_filter_search_and_refuse(client: httpx.AsyncClient) -> None
     assert (await client.get(f"/v1/products?limit=9&cursor={cursor}")).status_code == 200
     assert (await client.get(f"/v1/products?sort=name&cursor={cursor}")).status_code == 422
     assert (await client.get(f"/v1/products?q=b&cursor={cursor}")).status_code == 422
+    for path in ("users", "keys", "erasures", "dead-letters"):
+        answer = await client.get(f"/v1/{path}?cursor={cursor}")
+        assert (answer.status_code, answer.json()["field"]) == (422, "cursor"), path
 
 
 async def test_lists_are_tables_and_link_to_the_next_page(client: httpx.AsyncClient) -> None:

@@ -2,25 +2,22 @@
 
 A cursor holds the sort value and the id of the last row of a page, and the next page begins after it. So rows that are
 inserted or deleted meanwhile neither repeat nor hide another row. A row whose sort value changes during the walk may
-appear twice or not at all; `created_at` never changes. A cursor is valid only for its sort and filters.
+appear twice or not at all; `created_at` never changes. A cursor is valid only for its list, project, sort and filters.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Row, Table, Text, and_, cast, collate, func, literal, or_, select, tuple_
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.entities.entity_types import EntityType
 from rtaplatform.catalog.tables import ERASURES
-from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.values.cursors import make_refusal, open_cursor, pack_position
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 500
 SEARCH_CHARS_MAX = 200
@@ -50,21 +47,25 @@ def list_page(connection: Connection, kind: EntityType, project_id: str, questio
     conditions = [kind.filter_by(name, value) for name, value in question.filters]
     if question.q:
         conditions.append(_search(kind, question.q))
-    return walk(connection, kind.table, [kind.table.c.project_id == project_id, *conditions], question)
+    return walk(connection, kind.table, project_id, conditions, question)
 
 
 def list_erasures(connection: Connection, project_id: str, question: PageQuestion) -> Page:
     """One page of receipts. Raises InvalidParameter if the cursor does not belong to this list."""
-    conditions = [ERASURES.c.project_id == project_id, *(ERASURES.c[name] == v for name, v in question.filters)]
-    return walk(connection, ERASURES, conditions, question)
+    conditions = [ERASURES.c[name] == value for name, value in question.filters]
+    return walk(connection, ERASURES, project_id, conditions, question)
 
 
-def walk(connection: Connection, table: Table, conditions: list[Any], question: PageQuestion) -> Page:
-    """One page of the rows that meet `conditions`."""
+def walk(
+    connection: Connection, table: Table, project_id: str, conditions: Sequence[Any], question: PageQuestion
+) -> Page:
+    """One page of the project's rows that meet `conditions`."""
     column, is_descending = question.sort.lstrip("-"), question.sort.startswith("-")
     sort_value = _sort_value(table, column)
+    conditions = [table.c.project_id == project_id, *conditions]
+    bounds = list_bounds(str(table.name), project_id, question)
     if question.cursor is not None:
-        value, id = read_cursor(question)
+        value, id = read_cursor(question, bounds)
         cursor_position = tuple_(literal(value, sort_value.type), literal(id, Text))
         position = tuple_(sort_value, table.c.id)
         conditions = [*conditions, position < cursor_position if is_descending else position > cursor_position]
@@ -76,35 +77,30 @@ def walk(connection: Connection, table: Table, conditions: list[Any], question: 
     if len(rows) <= question.limit:
         return Page(rows, None)
     last_row = rows[question.limit - 1]
-    return Page(rows[: question.limit], write_cursor(question, last_row.sort_value, last_row.id))
+    return Page(rows[: question.limit], write_cursor(bounds, last_row.sort_value, last_row.id))
 
 
-def write_cursor(question: PageQuestion, value: Any, id: str) -> str:
+def list_bounds(table: str, project_id: str, question: PageQuestion) -> list[Any]:
+    """What a cursor of this list is valid for."""
+    return [table, project_id, question.sort, question.q, question.filters]
+
+
+def write_cursor(bounds: list[Any], value: Any, id: str) -> str:
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MICROSECOND
-    return (
-        base64.urlsafe_b64encode(msgspec.msgpack.encode([_compute_checksum(question), value, id])).decode().rstrip("=")
-    )
+    return pack_position((value, id), bounds)
 
 
-def read_cursor(question: PageQuestion) -> tuple[Any, str]:
+def read_cursor(question: PageQuestion, bounds: list[Any]) -> tuple[Any, str]:
     """Sort value and id of the last row of the page before. Raises InvalidParameter."""
-    wrong = InvalidParameter("The cursor is not one of this list.", field="cursor", hint="Begin without a cursor.")
+    value, id = open_cursor(question.cursor or "", bounds, tuple[int | str, str])
     is_time = question.sort.lstrip("-") in ("created_at", "updated_at")
+    if isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
+        raise make_refusal()
     try:
-        text = (question.cursor or "").encode("ascii")
-        packed = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        mark, value, id = msgspec.msgpack.decode(packed, type=tuple[int, int | str, str])
-        if mark != _compute_checksum(question) or isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
-            raise wrong
         return (_EPOCH + value * _MICROSECOND if isinstance(value, int) else value), id
-    except (binascii.Error, msgspec.DecodeError, OverflowError, UnicodeError):
-        raise wrong from None
-
-
-def _compute_checksum(question: PageQuestion) -> int:
-    """A checksum of the parameters for which a cursor is valid."""
-    return zlib.crc32(msgspec.json.encode([question.sort, question.q, question.filters]))
+    except OverflowError:
+        raise make_refusal() from None
 
 
 def _sort_value(table: Table, name: str) -> ColumnElement[Any]:

@@ -156,10 +156,8 @@ def choose_kind(scopes: tuple[str, ...]) -> str:
 
 def list_page(connection: Connection, project_id: str, question: PageQuestion) -> Page:
     """One page of the keys that are not revoked; of all keys with the filter `revoked=include`."""
-    conditions: list[Any] = [KEYS.c.project_id == project_id]
-    if dict(question.filters).get("revoked") != "include":
-        conditions.append(KEYS.c.revoked_at.is_(None))
-    return walk(connection, KEYS, conditions, question)
+    is_whole = dict(question.filters).get("revoked") == "include"
+    return walk(connection, KEYS, project_id, () if is_whole else (KEYS.c.revoked_at.is_(None),), question)
 
 
 def read(connection: Connection, project_id: str, key_id: str, *, for_update: bool = False) -> Row[Any]:

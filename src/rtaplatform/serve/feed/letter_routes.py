@@ -18,13 +18,13 @@ from rtaplatform.analytics.ask.time_expressions import read_moment, resolve
 from rtaplatform.catalog.keys.key_format import ADMIN
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import Reason
+from rtaplatform.core.values.cursors import open_cursor, pack_position
 from rtaplatform.feed.event_items import DEAD
 from rtaplatform.feed.letter_replay import REPLAYED_MAX
 from rtaplatform.feed.letter_search import (
     ALWAYS_MS,
     FIELDS_OF_LETTER,
     KINDS,
-    LetterPage,
     LetterQuestion,
     describe_letter,
     find_place,
@@ -57,11 +57,14 @@ async def list_letters(request: AnyRequest) -> Response[bytes]:
     question = _read_question(request, get_access(request).project)
     page = await asyncio.to_thread(require_letters(request).find, question)
     items = [describe_letter(letter) for letter in page.letters]
+    next_cursor = (
+        pack_position(find_place(page.letters[-1]), _list_bounds(request, question)) if page.has_more else None
+    )
     meta = {"scanned_from": page.scanned_from}
     if is_table:
         table_meta = {**meta, "counts": page.counts}
-        return answer_list(request, items, FIELDS_OF_LETTER, _make_cursor(page), meta=table_meta)
-    answer = {"items": items, "counts": page.counts, "next_cursor": _make_cursor(page), "meta": meta}
+        return answer_list(request, items, FIELDS_OF_LETTER, next_cursor, meta=table_meta)
+    answer = {"items": items, "counts": page.counts, "next_cursor": next_cursor, "meta": meta}
     return _answer(answer)
 
 
@@ -114,15 +117,24 @@ def _read_question(request: AnyRequest, project: str) -> LetterQuestion:
     moments = {name: resolve(read_moment(parameters[name], name), "UTC", now_ms) for name in named}
     if len(moments) == 2 and moments["from"] >= moments["to"]:
         raise InvalidParameter("`from` is not before `to`.", field="from", allowed="a time before `to`")
-    return LetterQuestion(
+    question = LetterQuestion(
         kind=_read_choice(parameters, "kind", KINDS) or DEAD,
         project=project,
         reason=_read_choice(parameters, "reason", tuple(Reason)),
         from_ms=moments.get("from", 0),
         to_ms=moments.get("to", ALWAYS_MS),
-        before=_read_cursor(parameters.get("cursor")),
         limit=read_limit(parameters, LIST_DEFAULT, LIST_MAX),
     )
+    if "cursor" not in parameters:
+        return question
+    before = open_cursor(parameters["cursor"], _list_bounds(request, question), tuple[int, str])
+    return msgspec.structs.replace(question, before=before)
+
+
+def _list_bounds(request: AnyRequest, question: LetterQuestion) -> list[Any]:
+    """What a cursor of this list is valid for. A period counts as it was sent: `-1h` moves while one pages."""
+    period = [request.query_params.get(name) for name in ("from", "to")]
+    return ["dead-letters", question.project, question.kind, question.reason, period]
 
 
 def _read_choice(parameters: dict[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
@@ -130,22 +142,6 @@ def _read_choice(parameters: dict[str, str], name: str, allowed: tuple[str, ...]
     if value is not None and value not in allowed:
         raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=list(allowed))
     return value
-
-
-def _make_cursor(page: LetterPage) -> str | None:
-    if not page.has_more:
-        return None
-    written_ms, id = find_place(page.letters[-1])
-    return f"{written_ms}-{id}"
-
-
-def _read_cursor(cursor: str | None) -> tuple[int, str] | None:
-    if cursor is None:
-        return None
-    written_ms, dash, id = cursor.partition("-")
-    if not (dash and written_ms.isascii() and written_ms.isdigit() and len(written_ms) < 20):
-        raise InvalidParameter("No page was given this cursor.", field="cursor", hint="Use `next_cursor` as it is.")
-    return int(written_ms), id
 
 
 def _answer(answer: dict[str, Any]) -> Response[bytes]:

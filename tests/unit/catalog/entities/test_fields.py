@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,10 +17,11 @@ from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
 from rtaplatform.catalog.entities.etags import is_current, make_etag, read_condition
 from rtaplatform.catalog.entities.fields import PRODUCT_FIELDS, USER_FIELDS, check_id, decode_with_id, read_object
 from rtaplatform.catalog.entities.merge_patch import is_same, merge
-from rtaplatform.catalog.entities.pages import PageQuestion, read_cursor, write_cursor
+from rtaplatform.catalog.entities.pages import PageQuestion, list_bounds, read_cursor, write_cursor
 from rtaplatform.catalog.keys.key_admin import SCOPES_GIVEN_MAX, read_scopes
 from rtaplatform.catalog.stored_json import read_stored_json
 from rtaplatform.core.errors import InvalidParameter, PreconditionFailed
+from rtaplatform.core.values.cursors import pack_position
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -149,19 +151,43 @@ def test_a_number_comes_back_as_short_as_it_was() -> None:
     st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])), st.datetimes(timezones=st.just(UTC))
 )
 def test_cursors_come_back_as_they_went(id: str, moment: datetime) -> None:
-    question = PageQuestion(sort="-created_at", filters=(("category", "x"),))
-    cursor = write_cursor(question, moment, id)
-    assert read_cursor(PageQuestion("-created_at", 9, cursor, None, question.filters)) == (moment, id)
-    with pytest.raises(InvalidParameter):
-        read_cursor(PageQuestion("created_at", 9, cursor, None, question.filters))
-    with pytest.raises(InvalidParameter):
-        read_cursor(PageQuestion("-created_at", 9, cursor))
+    bounds = list_bounds("products", "prj_1", PageQuestion("-created_at", 9, None, None, (("category", "x"),)))
+    cursor = write_cursor(bounds, moment, id)
+    question = PageQuestion("-created_at", 50, cursor, None, (("category", "x"),))
+    assert read_cursor(question, bounds) == (moment, id)
 
 
-@given(st.text(max_size=40))
+@pytest.mark.parametrize(
+    ("table", "project", "question"),
+    [
+        ("users", "prj_1", PageQuestion(sort="name")),
+        ("products", "prj_2", PageQuestion(sort="name")),
+        ("products", "prj_1", PageQuestion(sort="-name")),
+        ("products", "prj_1", PageQuestion(sort="name", q="a")),
+        ("products", "prj_1", PageQuestion(sort="name", filters=(("category", "x"),))),
+    ],
+)
+def test_a_cursor_holds_for_its_list_project_sort_and_filters(table: str, project: str, question: PageQuestion) -> None:
+    bounds = list_bounds("products", "prj_1", PageQuestion(sort="name"))
+    question = msgspec.structs.replace(question, cursor=write_cursor(bounds, "Ada", "p-1"))
+    with pytest.raises(InvalidParameter) as refusal:
+        read_cursor(question, list_bounds(table, project, question))
+    assert refusal.value.field == "cursor"
+    assert "Begin without a cursor" in (refusal.value.hint or "")
+
+
+@given(st.text(max_size=40) | st.binary(max_size=30).map(lambda bytes: base64.urlsafe_b64encode(bytes).decode()))
 def test_a_cursor_of_somebody_elses_making_is_refused(text: str) -> None:
+    question = PageQuestion(cursor=text)
     with pytest.raises(InvalidParameter):
-        read_cursor(PageQuestion(cursor=text))
+        read_cursor(question, list_bounds("users", "prj_1", question))
+
+
+@pytest.mark.parametrize("position", [(2**63, "p-1"), ("2026", "p-1"), (5, "p\x00"), [5], None])
+def test_a_position_that_no_row_has_is_refused(position: Any) -> None:
+    bounds = list_bounds("users", "prj_1", PageQuestion())
+    with pytest.raises(InvalidParameter):
+        read_cursor(PageQuestion(cursor=pack_position(position, bounds)), bounds)
 
 
 def test_no_more_scopes_are_read_than_the_document_allows() -> None:

@@ -31,6 +31,20 @@ async def test_a_list_has_items_counts_and_a_cursor() -> None:
     assert ([item["id"] for item in second["items"]], second["next_cursor"]) == (["rta.events.web:0:0"], None)
 
 
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [("admin", {"kind": "rejected"}), ("admin", {"reason": "too_large"}), ("admin", {"from": "-2h"}), ("other", {})],
+)
+async def test_a_cursor_holds_for_its_list(key: str, changed: dict[str, str]) -> None:
+    site = make_site(*(make_dead_letter(n) for n in range(3)))
+    site.keys.accesses["other"] = KeyAccess("other", "prj_2", frozenset({"admin"}), "key_8")
+    cursor = (await site.ask("GET", "/v1/dead-letters", key="admin", limit="1")).json["next_cursor"]
+    assert (await site.ask("GET", "/v1/dead-letters", key="admin", cursor=cursor)).status == 200
+    reply = await site.ask("GET", "/v1/dead-letters", key=key, cursor=cursor, **changed)
+    assert (reply.status, reply.json["field"]) == (422, "cursor")
+    assert reply.json["hint"].startswith("Begin without a cursor")
+
+
 async def test_a_list_is_also_a_table_that_links_to_its_next_page() -> None:
     reply = await make_site(*(make_dead_letter(n) for n in range(3))).ask(
         "GET", "/v1/dead-letters", key="admin", limit="2", format="csv"
