@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtaplatform.cli.commands.history.file_report import import_files
 from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, KafkaOption, PostgresOption
 from rtaplatform.core.errors import SetupError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rtaplatform.operate.import_run import ImportSummary
 
 _REFUSED = 4
-_FAULTS_SHOWN_MAX = 20
 _TOOL_NAMES = ("plausible", "umami", "matomo", "ga4", "csv")
 
 
@@ -37,7 +36,8 @@ def command(
     """Turn exports of other tools into events, each at its own time.
 
     The same content is imported once, for good. An import that was stopped goes on where it was. Rows that give no
-    event are listed with their line and reason; then the exit code is 4.
+    event are listed with their line and reason; then the exit code is 4. If a file is refused, the files before it
+    stay imported, and those that are left are named.
 
     Examples:
 
@@ -54,16 +54,13 @@ def command(
     if missing:
         raise SetupError(f"There is no file {missing[0]}.", "Check the path.", exit_code=2)
     connections = Connections(kafka=kafka, postgres=postgres, data_dir=data_dir)
-    summaries = [_import(connections, path, tool, project, again=again) for path in files]
-    if as_json:
-        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}), flush=True)
-    else:
-        print("\n".join(map(_describe, summaries)), flush=True)
+    import_one = partial(_import, connections, tool=tool, project=project, again=again)
+    summaries = import_files(files, import_one, partial(print, flush=True), as_json=as_json)
     if any(summary.refused for summary in summaries):
         raise typer.Exit(_REFUSED)
 
 
-def _import(connections: Connections, path: Path, tool: str, project: str, *, again: bool) -> ImportSummary:
+def _import(connections: Connections, path: Path, *, tool: str, project: str, again: bool) -> ImportSummary:
     from rtaplatform.operate.import_run import ImportRequest, import_file
     from rtaplatform.simulate.progress import Progress
 
@@ -77,22 +74,6 @@ def _import(connections: Connections, path: Path, tool: str, project: str, *, ag
                 lambda _, count, total: progress.show(count, total),
             )
         )
-
-
-def _describe(summary: ImportSummary) -> str:
-    if summary.outcome == "known":
-        return (
-            f"{summary.file}: imported before, {summary.events:,} events. Nothing was sent; --again sends them again."
-        )
-    lines = [
-        f"{summary.file}: {summary.outcome}, {summary.events:,} events of {summary.rows:,} rows, "
-        f"{summary.refused:,} refused."
-    ]
-    if summary.late:
-        lines.append(f"  {summary.late:,} events are older than what is counted (400 days): the log keeps them.")
-    lines += [f"  line {fault['line']}: {fault['reason']}" for fault in summary.faults[:_FAULTS_SHOWN_MAX]]
-    more = summary.refused - min(len(summary.faults), _FAULTS_SHOWN_MAX)
-    return "\n".join(lines + ([f"  … and {more:,} more; --json has up to 1,000."] if more > 0 else []))
 
 
 def _say(line: str) -> None:
