@@ -7,7 +7,7 @@ how long a chaos run is. A server that no test asks for is not started.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.local.servers.valkey import Valkey
 from tests.examples import WHOLE, register_profiles
 from tests.integration.servers import Running, Servers, start_kafka, start_postgres, start_valkey
+
+PRINTED_LINES_SHOWN = 30
 
 # `--hypothesis-profile` takes the other one.
 register_profiles()
@@ -63,6 +65,21 @@ def servers(
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Asynchronous tests run on the event loop of the API: it reports closed connections in a way of its own."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of what a failed test has printed: thousands of lines of logs would hide why others failed."""
+    report = yield
+    report.sections = [(title, shorten_output(text)) for title, text in report.sections]
+    return report
+
+
+def shorten_output(text: str) -> str:
+    """The last lines, below how many were left out."""
+    lines = text.splitlines(keepends=True)
+    left_out = len(lines) - PRINTED_LINES_SHOWN
+    return text if left_out <= 0 else "".join([f"[{left_out} lines are not shown]\n", *lines[-PRINTED_LINES_SHOWN:]])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

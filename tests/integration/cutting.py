@@ -16,7 +16,7 @@ from rtaplatform.local.data.ports import LOOPBACK
 
 RESET, LOST, SILENT, DONE_SILENT = "reset", "lost answer", "no answer", "done, no answer"
 CUTS = (RESET, LOST, SILENT, DONE_SILENT)
-Split = Callable[[bytes], int]
+Split = Callable[[bytes], int]  # the length of the first whole call, or answer, in a buffer; 0 where none is whole yet
 
 
 @dataclass
@@ -49,9 +49,13 @@ class Proxy:
 
 @asynccontextmanager
 async def running_proxy(
-    port: int, split: Callable[[], Split], is_call: Callable[[bytes], bool]
+    port: int, make_links_split: Callable[[], tuple[Split, Split | None]], is_call: Callable[[bytes], bool]
 ) -> AsyncIterator[Proxy]:
-    """In front of a port of this machine. `split` makes what finds the length of the first whole call in a buffer."""
+    """In front of a port of this machine.
+
+    `make_links_split` makes what splits the calls of one connection, and the answers, of which each call has one; None
+    where a client waits for each answer before its next call.
+    """
     new_proxy, tasks = Proxy(0, Plan()), set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +63,7 @@ async def running_proxy(
         assert task is not None
         tasks.add(task)
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            await _Link(new_proxy, split(), is_call).carry(reader, writer, port)
+            await _Link(new_proxy, *make_links_split(), is_call).carry(reader, writer, port)
         writer.transport.abort()
         tasks.discard(task)
 
@@ -76,9 +80,13 @@ async def running_proxy(
 class _Link:
     """One client's connection. Calls go on one by one, so that each answer belongs to the call before."""
 
-    def __init__(self, proxy: Proxy, split: Split, is_call: Callable[[bytes], bool]) -> None:
-        self._proxy, self._split, self._is_call = proxy, split, is_call
-        self._cut_after_answer = self._is_mute = self._drops_one = False
+    def __init__(
+        self, proxy: Proxy, split: Split, split_answers: Split | None, is_call: Callable[[bytes], bool]
+    ) -> None:
+        self._proxy, self._split, self._split_answers, self._is_call = proxy, split, split_answers, is_call
+        self._cut_after_answer = self._is_mute = False
+        self._missing_answers = self._answers_to_drop = 0
+        self._has_all_answers = asyncio.Event()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
         upstream, to_server = await asyncio.open_connection(LOOPBACK, port)
@@ -103,28 +111,56 @@ class _Link:
         self._cut_after_answer = self._cut_after_answer or way == LOST
         self._is_mute = self._is_mute or way in (SILENT, DONE_SILENT)
         if isinstance(way, bytes):
-            # Behind what was asked before: an answer may not overtake another.
-            await asyncio.sleep(0.02)
-            instead = self._proxy.plan.instead(call)
-            self._drops_one = bool(instead)
-            to_server.write(instead)
+            await self._wait_for_answers()  # none may overtake another
+            if instead := self._proxy.plan.instead(call):
+                self._answers_to_drop = 1
+                await self._send(instead, to_server)
+                await self._wait_for_answers()  # the next one is not dropped
             writer.write(way)
         elif way != SILENT and not (self._is_mute and way != DONE_SILENT):
-            to_server.write(call)
-            await to_server.drain()
+            await self._send(call, to_server)
         return True
 
+    async def _send(self, call: bytes, to_server: asyncio.StreamWriter) -> None:
+        if self._split_answers is not None:
+            self._missing_answers += 1
+            self._has_all_answers.clear()
+        to_server.write(call)
+        await to_server.drain()
+
+    async def _wait_for_answers(self) -> None:
+        if self._missing_answers:
+            await self._has_all_answers.wait()
+
     async def _answer(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        buffer = b""
         with contextlib.suppress(OSError):
             while chunk := await upstream.read(1 << 16):
                 if self._cut_after_answer:
                     break
-                if self._drops_one:
-                    self._drops_one = False
-                elif not self._is_mute:
-                    writer.write(chunk)
+                buffer += chunk
+                passed_on, buffer = self._select_answers(buffer)
+                if not self._is_mute:
+                    writer.write(passed_on)
                     await writer.drain()
+        self._has_all_answers.set()
         writer.transport.abort()
+
+    def _select_answers(self, buffer: bytes) -> tuple[bytes, bytes]:
+        """What the client gets now, and what is not whole yet."""
+        if self._split_answers is None:
+            return buffer, b""
+        passed_on = b""
+        while length := self._split_answers(buffer):
+            if self._answers_to_drop:
+                self._answers_to_drop -= 1
+            else:
+                passed_on += buffer[:length]
+            buffer = buffer[length:]
+            self._missing_answers -= 1
+        if not self._missing_answers:
+            self._has_all_answers.set()
+        return passed_on, buffer
 
 
 # Redis ---------------------------------------------------------------------------------------------------------------
@@ -133,7 +169,8 @@ _SIGNING_IN = (b"AUTH", b"HELLO", b"CLIENT", b"SELECT")
 
 
 def make_redis_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
-    return running_proxy(port, lambda: _measure_redis_call, lambda call: read_command_name(call) not in _SIGNING_IN)
+    splits = _measure_redis_call, _measure_redis_answer
+    return running_proxy(port, lambda: splits, lambda call: read_command_name(call) not in _SIGNING_IN)
 
 
 def read_command_name(call: bytes) -> bytes:
@@ -155,11 +192,27 @@ def _measure_redis_call(buffer: bytes) -> int:
     return at if len(buffer) >= at else 0
 
 
+def _measure_redis_answer(buffer: bytes) -> int:
+    """A value of RESP 2 or 3; 0 where it is not whole yet."""
+    at, values = 0, 1
+    while values:
+        line_end = buffer.find(b"\r\n", at)
+        if line_end < 0:
+            return 0
+        kind, size = buffer[at : at + 1], buffer[at + 1 : line_end]
+        at, values = line_end + 2, values - 1
+        if kind in b"$=!":
+            at += int(size) + 2 if int(size) >= 0 else 0
+        elif kind in b"*~>%":
+            values += max(0, int(size)) * (2 if kind == b"%" else 1)
+    return at if len(buffer) >= at else 0
+
+
 # PostgreSQL ----------------------------------------------------------------------------------------------------------
 
 
 def make_postgres_proxy(port: int) -> contextlib.AbstractAsyncContextManager[Proxy]:
-    return running_proxy(port, _PostgresLength, lambda call: call[:1] in b"QPBDE" and bool(call[:1]))
+    return running_proxy(port, lambda: (_PostgresLength(), None), lambda call: call[:1] in b"QPBDE" and bool(call[:1]))
 
 
 class _PostgresLength:
