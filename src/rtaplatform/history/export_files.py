@@ -49,7 +49,7 @@ def read_rows(path: Path, tool: HistoryTool) -> Iterator[tuple[int, ExportRow] |
 def _refuse_totals(path: Path, tool: HistoryTool, columns: frozenset[str]) -> None:
     if columns.issuperset(tool.needed) and (tool is not TABLE or has_needed_columns(columns)):
         return
-    shown = ", ".join(sorted(columns)[:_COLUMNS_SHOWN])
+    shown = ", ".join(" ".join(name.split()) for name in sorted(columns)[:_COLUMNS_SHOWN])
     raise SetupError(
         f"{path.name} has no events of {tool.name}, but totals or something else (columns: {shown}). "
         "Numbers here are made of events, each with its time and its visitor.",

@@ -7,7 +7,7 @@ InvalidParameter that names the field.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -46,19 +46,29 @@ class Field(Struct, frozen=True):
 
 
 Fields = Mapping[str, Field]
+_JSON_KINDS = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
 def read_object(document: object, fields: Fields) -> dict[str, Any]:
     """The given fields, checked. Raises InvalidParameter for the first one that is wrong."""
-    if not isinstance(document, dict):
-        raise InvalidParameter("The body is a JSON object.", allowed=list(fields))
     values: dict[str, Any] = {}
-    for name, value in document.items():
+    for name, value in require_object(document, list(fields)).items():
         field = fields.get(name)
         if field is None:
             raise InvalidParameter(f"There is no field `{name[:100]}` here.", field=name[:100], allowed=list(fields))
         values[name] = read_field(name, field, value)
     return values
+
+
+def require_object(document: object, names: Sequence[str], example: str | None = None) -> dict[str, Any]:
+    """The body, which must be an object with some of these names. Raises InvalidParameter."""
+    if isinstance(document, dict):
+        return document
+    example = example or f'{{"{names[0]}": …}}'
+    raise InvalidParameter(
+        f"The body is {_JSON_KINDS.get(type(document), 'a number')}. It must be a JSON object.",
+        field="body", allowed=list(names), hint=f"Send one object, for example {example}.",
+    )  # fmt: skip
 
 
 def read_field(name: str, field: Field, value: Any) -> Any:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
 from rtaplatform.core.errors import UnreadableBody
-from rtaplatform.core.tables.csv_records import DELIMITERS, split_cells
+from rtaplatform.core.tables.csv_records import DELIMITERS, UNCLOSED, find_line_flaw, split_cells
 
 COLUMNS_MAX = 200
 
@@ -39,6 +39,7 @@ def read_header(kind: EntityType, line: str, separator: str | None = None) -> Cs
     splits = [(delimiter, split_cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
     # The right delimiter is the one that yields most known columns.
     delimiter, cells = max(splits, key=lambda split: sum(find_column(kind, cell) is not None for cell in split[1]))
+    _require_whole(kind, line, delimiter)
     _require_named(kind, cells, delimiter)
     columns = [find_column(kind, cell) or CsvColumn("") for cell in cells]
     _require_once(kind, columns)
@@ -65,6 +66,16 @@ def make_header_pattern(kind: EntityType) -> str:
     plain, free = "|".join(names), rf'{kind.json_field}\.[^\s".,;|][^\u0000-\u001f",;|]*'
     column = rf'(?:id|{plain}|{free}|"(?:id|{plain}|{free})")'
     return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
+
+
+def _require_whole(kind: EntityType, line: str, delimiter: str) -> None:
+    flaw = find_line_flaw(line, delimiter)
+    if flaw is not None:
+        reason = "A quote is opened, and not closed in the same line: no column has a name with a line break."
+        raise UnreadableBody(
+            f"The header cannot be read: {reason if flaw == UNCLOSED else flaw}",
+            field="header", allowed=list_allowed_columns(kind), hint=_FORM,
+        )  # fmt: skip
 
 
 def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:

@@ -142,11 +142,13 @@ def read_row(kind: EntityType, number: int, document: object) -> BulkRow | RowEr
     """One object, checked. The fields that only the platform sets are in an export; here they are ignored."""
     row: dict[str, Any] = document if isinstance(document, dict) else {}
     try:
-        if isinstance(document, dict) and "id" not in row:
+        if not isinstance(document, dict):
+            raise InvalidParameter("A row must be a JSON object.")
+        if "id" not in row:
             raise InvalidParameter("`id` is missing.", field="id")
-        id = check_id(row["id"], kind.reserved) if row else ""
+        id = check_id(row["id"], kind.reserved)
         values = {name: value for name, value in row.items() if name != "id" and name not in DERIVED_FIELDS}
-        return BulkRow(number, id, read_object(values if row else document, kind.fields))
+        return BulkRow(number, id, read_object(values, kind.fields))
     except InvalidParameter as error:
         wrong_value = row.get(error.field) if error.field in row else None if row else document
         return RowError(number, _read_id(row), error.field, error.detail, _shorten(wrong_value))

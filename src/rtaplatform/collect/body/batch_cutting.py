@@ -64,7 +64,12 @@ def make_too_many_events_error() -> UnreadableBody:
 def cut_batch(body: bytes, form: EventListForm = SEGMENT_BATCH) -> CutBatch:
     begin = len(body) - len(body.lstrip())
     if body[begin : begin + 1] != b"{":
-        raise UnreadableBody("The body is not a JSON object.", reason=Reason.NOT_AN_OBJECT if is_json(body) else None)
+        name = form.list_name.decode()
+        raise UnreadableBody(
+            f"The body is not a JSON object with `{name}`.",
+            hint=f'Send {{"{name}": [one object for each event]}}, at most 4 MiB, gzipped or not.',
+            reason=Reason.NOT_AN_OBJECT if is_json(body) else None,
+        )
     return _Cutter(body, begin + 1, form).cut()
 
 

@@ -75,6 +75,13 @@ def split_cells(line: str, delimiter: str) -> list[str]:
     return complete_records[0].cells if len(complete_records) == 1 else []
 
 
+def find_line_flaw(line: str, delimiter: str) -> str | None:
+    """Why a line is no record by itself; None if it is one."""
+    records = CsvRecords(delimiter)
+    complete_records = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
+    return next((record.flaw for record in complete_records if record.flaw is not None), None)
+
+
 class _State(Enum):
     OPEN = "open"
     DONE = "done"

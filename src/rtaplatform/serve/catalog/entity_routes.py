@@ -16,7 +16,7 @@ from rtaplatform.catalog.entities import entity_rows, pages
 from rtaplatform.catalog.entities.entity_rows import EntityRef
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, render_row
 from rtaplatform.catalog.entities.etags import make_etag
-from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object
+from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object, require_object
 from rtaplatform.catalog.keys.key_format import CATALOG_READ, CATALOG_WRITE
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.catalog.catalog_docs import (
@@ -84,8 +84,8 @@ def make_write_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     )  # fmt: skip
     async def create(request: AnyRequest) -> Response[bytes]:
         read_parameters(request, ())
-        body = await read_json(request)
-        if not isinstance(body, dict) or "id" not in body:
+        body = require_object(await read_json(request), ["id", *kind.fields])
+        if "id" not in body:
             raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
         id = check_id(body.pop("id"), kind.reserved)
         place, values = EntityRef(kind, get_access(request).project_id, id), read_object(body, kind.fields)

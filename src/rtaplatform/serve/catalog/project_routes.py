@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform.catalog.entities.etags import make_etag
-from rtaplatform.catalog.entities.fields import read_object
+from rtaplatform.catalog.entities.fields import read_object, require_object
 from rtaplatform.catalog.keys.key_format import ADMIN, CATALOG_READ
 from rtaplatform.catalog.projects import project_admin
 from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, Project, render_project
@@ -81,7 +81,7 @@ async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[byte
     """Slug, zone and currency stay: what has been counted depends on them."""
     read_parameters(request, ())
     project_id, condition = _require_own(request, id), find_condition(request)
-    patch_values = await read_json(request, PATCH_TYPES)
+    patch_values = require_object(await read_json(request, PATCH_TYPES), list(PROJECT_FIELDS))
     await find_dependencies(request).limits.take(PROJECT_CHANGES, project_id)
     row = await run(request, lambda connection: project_admin.patch(connection, project_id, patch_values, condition))
     await _publish(request)

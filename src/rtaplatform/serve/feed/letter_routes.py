@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform.analytics.ask.time_expressions import read_moment, resolve
+from rtaplatform.catalog.entities.fields import require_object
 from rtaplatform.catalog.keys.key_format import ADMIN
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import Reason
@@ -94,10 +95,8 @@ async def replay_letter(request: AnyRequest, id: FromPath[str]) -> Response[byte
 async def replay_letters(request: AnyRequest) -> Response[bytes]:
     """Up to 1,000 of the newest, the oldest of these first; with `reason` only those."""
     read_parameters(request, ())
-    body = await read_json(request)
-    unknown = sorted(body.keys() - {"reason"}) if isinstance(body, dict) else None
-    if unknown is None:
-        raise InvalidParameter("The body is an object.", hint='For example {"reason": "time_in_future"}, or {}.')
+    body = require_object(await read_json(request), ["reason"], '{"reason": "time_in_future"}, or {}')
+    unknown = sorted(body.keys() - {"reason"})
     if unknown:
         raise InvalidParameter.unknown(unknown[0], ("reason",))
     reason = body.get("reason")

@@ -19,6 +19,7 @@ from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.ask.parse import name_field_in_object, parse_object, parse_parameters
 from rtaplatform.analytics.plan.declared_dimensions import resolve_metric
 from rtaplatform.analytics.plan.metric_intervals import list_intervals
+from rtaplatform.catalog.entities.fields import require_object
 from rtaplatform.core.errors import InvalidParameter, PlatformError, UnreadableBody
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
@@ -121,12 +122,11 @@ def _read_queries(body: bytes) -> list[object]:
         content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableBody(f"The body is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InvalidParameter("The body is an object.", hint='For example {"queries": [{"metric": "orders"}]}.')
-    unknown = next((name for name in content if name != "queries"), None)
+    fields = require_object(content, ["queries"], '{"queries": [{"metric": "orders"}]}')
+    unknown = next((name for name in fields if name != "queries"), None)
     if unknown is not None:
         raise InvalidParameter(f"There is no field {unknown[:100]!r}.", field=unknown[:100], allowed=["queries"])
-    queries = content.get("queries")
+    queries = fields.get("queries")
     if not isinstance(queries, list) or not 1 <= len(queries) <= QUERIES_MAX:
         raise InvalidParameter(
             f"`queries` is a list of 1 to {QUERIES_MAX} queries.",

@@ -13,6 +13,7 @@ from litestar import Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
+from rtaplatform.catalog.entities.fields import require_object
 from rtaplatform.catalog.keys.key_format import SCOPES, hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.catalog.projects import project_admin
@@ -84,7 +85,7 @@ route_handlers: list[HTTPRouteHandler] = [open_session, read_session, end_sessio
 
 
 def _read_credentials(content: Any) -> dict[str, str]:
-    names = list(content) if isinstance(content, dict) else []
+    names = list(require_object(content, ["key", "start"], '{"key": "rta_r_…"}'))
     if names not in (["key"], ["start"]) or not isinstance(content[names[0]], str):
         raise InvalidParameter(
             "The body is an object with `key`, or with `start`.", field=str(names[0])[:100] if names else None,

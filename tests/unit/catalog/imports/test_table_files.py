@@ -239,7 +239,10 @@ def test_a_refused_row_of_ndjson_says_what_stood_there() -> None:
     [
         ("name", "no column `id`"), ("id,colour", "no column `colour`"), ("ID,id", "`id` is there twice"),
         ("id,attributes.", "has no key"), (",id,name", "Column 1 has no name"), ("id;name;nonsense", "semicolon"),
-        ("id,attributes,attributes.a", "twice"), ('id,"name', "cannot be read"), ("id,traits.a", "`traits.a`"),
+        ("id,attributes,attributes.a", "twice"), ("id,traits.a", "`traits.a`"),
+        ('id,"name', "cannot be read: A quote is opened, and not closed in the same line"),
+        ('id,"na\nme",brand', "cannot be read: A quote is opened, and not closed in the same line"),
+        ('id,"name"x', "cannot be read: A cell goes on behind its closing quote"),
     ],
 )  # fmt: skip
 def test_a_wrong_column_is_named(header: str, problem: str) -> None:

@@ -117,7 +117,7 @@ async def test_bad_questions_are_problem_documents(
         (b"\xff", 400, None),
         (b"[" * 100_000, 400, None),
         (b"x" * 300_000, 400, None),
-        ([], 422, None),
+        ([], 422, "body"),
         ({}, 422, "queries"),
         ({"queries": []}, 422, "queries"),
         ({"queries": [{"metric": "events"}] * 21}, 422, "queries"),

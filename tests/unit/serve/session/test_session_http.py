@@ -209,7 +209,7 @@ async def test_a_write_key_is_told_that_it_may_only_send() -> None:
         ({"key": 1}, 422, "key"),
         ({"name": "x"}, 422, "name"),
         ({"key": "reader", "start": "x"}, 422, "key"),
-        ([], 422, None),
+        ([], 422, "body"),
     ],
 )
 async def test_a_wrong_sign_in_says_what_is_wrong(body: Any, status: int, field: str | None) -> None:

@@ -31,7 +31,10 @@ def import_files(
                 say(describe_summary(summaries[-1]))
     except BaseException as error:  # also Ctrl-C
         open_files = files[len(summaries) :]
-        say(_write_json(summaries, open_files, error) if as_json else _describe_rest(open_files))
+        if as_json:
+            say(_write_json(summaries, open_files, error))
+        elif len(files) > 1:
+            say(_describe_rest(open_files))
         raise
     if as_json:
         say(_write_json(summaries, [], None))
