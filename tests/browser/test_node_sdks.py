@@ -15,7 +15,6 @@ from tests.browser.live_platform import LiveProject, wait_for
 from tests.browser.python_sdks import CLICKS, EVENTS, ORDERS, REVENUE
 from tests.browser.site import Site
 from tests.browser.test_python_sdks import expect_the_truth
-from tests.browser.visitors import USER_AGENT
 
 PLAUSIBLE = """async ([domain, endpoint]) => {
   const { init, track } = await import("/plausible.js");
@@ -74,7 +73,7 @@ def test_plausibles_script_counts_and_asks_no_other_host(
 ) -> None:
     package = sdks / "node_modules" / "@plausible-analytics" / "tracker"
     site.files = {"/plausible.js": package / "plausible.js"}
-    page, hosts = browser.new_page(user_agent=USER_AGENT), set[str]()
+    page, hosts = browser.new_page(), set[str]()
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     page.goto(site.url)
     endpoint = f"{project.platform.url}/api/event?writeKey={project.write_key}"

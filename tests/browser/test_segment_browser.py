@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserType
 
 from tests.browser.live_platform import LiveProject
 from tests.browser.site import PREFIX, Site
-from tests.browser.visitors import CHROMIUM_OPTIONS, USER_AGENT
+from tests.browser.visitors import CHROMIUM_ARGUMENTS, CHROMIUM_OPTIONS
 
 PAGE_MADE = "not an origin"  # what the browser asks for itself has no page behind it
 CALLS = """async () => {
@@ -49,9 +49,9 @@ def test_segments_script_and_ours_ask_no_other_host(
     )
     log, program = tmp_path / "net.json", shutil.which("chromium")
     assert program is not None
-    options = {**CHROMIUM_OPTIONS, "args": [f"--log-net-log={log}"]}
+    options = {**CHROMIUM_OPTIONS, "args": [*CHROMIUM_ARGUMENTS, f"--log-net-log={log}"]}
     browser = chromium.launch(executable_path=program, **options)
-    page = browser.new_page(user_agent=USER_AGENT)
+    page = browser.new_page()
     page.goto(site.url)
     page.evaluate(CALLS % (project.write_key, project.platform.url))
     page.goto(f"{site.url}/again")

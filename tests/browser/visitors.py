@@ -11,9 +11,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request
 from tests.browser.live_platform import LiveProject
 from tests.browser.site import Site
 
-# Without its name for a browser that nobody looks at: such visitors are bots.
+# Without its name for a browser that nobody looks at: such visitors are bots. It is the browser's own from the start:
+# where it is set by page, half of the requests that a page sends while it is left have the browser's.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
-CHROMIUM_OPTIONS: dict[str, Any] = {"headless": True, "chromium_sandbox": False}
+CHROMIUM_ARGUMENTS = [f"--user-agent={USER_AGENT}"]
+CHROMIUM_OPTIONS: dict[str, Any] = {"headless": True, "chromium_sandbox": False, "args": CHROMIUM_ARGUMENTS}
 BLOCKED_STORAGE = """
 for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
@@ -43,7 +45,7 @@ class Visitors:
 
     def arrive(self, path: str = "/", *, blocks_storage: bool = False, **options: Any) -> Page:
         """A new visitor who has opened the page, once the tracker is there."""
-        context = self.browser.new_context(user_agent=USER_AGENT, locale="de-DE", **options)
+        context = self.browser.new_context(locale="de-DE", **options)
         self.contexts.append(context)
         context.on("request", self._note)
         if blocks_storage:
