@@ -10,25 +10,25 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.tidy.sources import list_files, list_named_files, parse_tree, to_name
+from tests.tidy.sources import list_files, list_named_files, list_nodes, parse_tree, to_name
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LUA_FUNCTION = re.compile(r"\bfunction ([a-z_0-9]+)\(")
 
 # The first words of our functions. A verb that is missing here belongs here; a noun does not.
 _VERBS = """
-abandon accept account act adapt add admit adopt advance align allow answer append apply arrive ask assign attempt
-await begin blank blur bomb bound break bring browse build buy call carry catch change charge check choose claim clean
-clear close coarsen collect combine commit compare complete compute configure connect continue convert copy correct
-count cover create cut decide declare decode deflate delete deliver demote describe detect die diff differ discard
-disconnect distribute divide do double downgrade draft drain draw drop dump empty encode end enqueue ensure enter erase
-escape estimate evict examine exchange execute expect expire explain export extract fail fall feed fetch fill filter
-find finish flatten flush fold follow forget format forward frame free freeze get give go grant group grow guard handle
-hash hear hide hit hold identify ignore import increment init initialise insert install intern interpret issue iterate
-join judge keep kill launch learn leave lengthen let limit link lint list listen live load lock log look lose lower
-maintain make mark mask match measure meet mend merge migrate miss mix mount move multiply name nest normalise
-normalize note notice notify observe offer open operate overflow overlap pace pack pad parse pass patch pause peek
-place plan plant point poll post prepare prepend print probe produce provide prune publish pump purge push put
+abandon accept account act adapt add admit adopt advance align allow answer append apply arrive ask assign attach
+attempt await begin blank blur bomb bound break bring browse build buy call carry catch change charge check choose
+claim clean clear close coarsen collect combine commit compare complete compute configure connect continue convert copy
+correct count cover create cut decide declare decode deflate delete deliver demote describe detect die diff differ
+discard disconnect distribute divide do double downgrade draft drain draw drop dump empty encode end enqueue ensure
+enter erase escape estimate evict examine exchange execute expect expire explain export extract fail fall feed fetch
+fill filter find finish flatten flush fold follow forget format forward frame free freeze get give go grant group grow
+guard handle hash hear hide hit hold identify ignore import increment init initialise insert install intern interpret
+issue iterate join judge keep kill launch learn leave lengthen let limit link lint list listen live load lock log look
+lose lower maintain make mark mask match measure meet mend merge migrate miss mix mount move multiply name nest
+normalise normalize note notice notify observe offer open operate overflow overlap pace pack pad parse pass patch pause
+peek place plan plant point poll post prepare prepend print probe produce provide prune publish pump purge push put
 quarantine queue quote raise rank ratchet reach read rebalance rebuild recall receive reconcile record recount recreate
 refresh refund refuse register rejoin relay release reload remember remove rename render renew repair repeat replace
 replay reply report request require rescue resend reserve reset resize resolve restart restore resume retell retire
@@ -98,7 +98,7 @@ def _list_functions() -> Iterator[tuple[str, str, Function]]:
     """Path, name and node: functions of modules and methods. What is inside a function is not seen."""
     for path in list_named_files():
         tree = parse_tree(path)
-        bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        bodies = [tree.body, *(node.body for node in list_nodes(path) if isinstance(node, ast.ClassDef))]
         for body in bodies:
             for node in body:
                 if isinstance(node, Function) and not node.name.startswith(NAMED_BY_OTHERS):

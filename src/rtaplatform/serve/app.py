@@ -39,18 +39,27 @@ DESCRIPTION = (
 
 def create_app(parts: Dependencies) -> Litestar:
     """Make the application, whole or one half. It opens nothing before its lifespan begins."""
-    app = Litestar(
-        route_handlers=_list_route_handlers(parts.settings.only),
-        state=State({"parts": parts, "dashboard": read_dashboard()}),
+    return attach_parts(make_routes(parts.settings.only, parts.intake.body_bytes_max), parts)
+
+
+def make_routes(only: ApiHalf | None, body_bytes_max: int) -> Litestar:
+    """Make an application that has its routes but no parts. That takes a fifth of a second."""
+    return Litestar(
+        route_handlers=_list_route_handlers(only),
         guards=[check_access, refuse_unreadable_query],
         exception_handlers={Exception: answer_problem},
         lifespan=[_running_parts],
         openapi_config=_configure_openapi(),
-        request_max_body_size=parts.intake.body_bytes_max,
+        request_max_body_size=body_bytes_max,
         debug=False,
         logging_config=None,
         pdb_on_exception=False,
     )
+
+
+def attach_parts(app: Litestar, parts: Dependencies) -> Litestar:
+    """Give the parts to an application that has none, and return it."""
+    app.state = State({"parts": parts, "dashboard": read_dashboard()})
     app.asgi_handler = wrap_application(app.asgi_handler, parts)
     return app
 

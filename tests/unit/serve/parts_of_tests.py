@@ -14,7 +14,6 @@ from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.serve.app import create_app
 from rtaplatform.serve.connections.connection_limits import make_connection_limits
 from rtaplatform.serve.http.dependencies import CollectIntake, Dependencies, QueryServices
 from rtaplatform.serve.http.health import Health
@@ -24,6 +23,7 @@ from rtaplatform.serve.session.sessions import Sessions
 from rtaplatform.settings import ApiSettings, LimitSettings
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
+from tests.unit.serve.shared_routes import share_routes
 
 READ = KeyAccess("demo", "prj_1", frozenset({"read"}), "key_1")
 WRITE = KeyAccess("demo", "prj_1", frozenset({"collect"}), "key_2")
@@ -76,7 +76,7 @@ class Site:
     @cached_property
     def app(self) -> Litestar:
         """Made when somebody asks for it: that takes a tenth of a second, and some tests need the parts alone."""
-        return create_app(self.parts)
+        return share_routes(self.parts)
 
     async def ask(
         self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **parameters: str

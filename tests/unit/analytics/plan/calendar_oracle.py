@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
+@cache
 def convert_to_local(minute: int, zone: str) -> datetime:
     return datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
 
 
+@cache
 def name_bucket(minute: int, interval: str, zone: str, week_start: str) -> object:
     """Two minutes are in one bucket where these are equal."""
     at = convert_to_local(minute, zone)

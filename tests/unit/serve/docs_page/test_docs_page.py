@@ -8,17 +8,17 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from rtaplatform.serve.app import create_app
 from rtaplatform.serve.docs_page.docs_html import write_docs
 from rtaplatform.serve.docs_page.sample_values import SampleMaker
 from rtaplatform.serve.docs_page.type_words import say_type
 from rtaplatform.serve.openapi.document import make_document
 from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.shared_routes import share_routes
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return make_document(create_app(Site().parts))
+    return make_document(share_routes(Site().parts))
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from litestar import Litestar
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
-from rtaplatform.serve.app import create_app
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.dependencies import Dependencies
 from rtaplatform.serve.http.health import Health
 from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.shared_routes import share_routes
 
 SHOP, EVIL = "https://shop.example", "https://evil.example"
 EVENT = {"event": "Seen", "anonymousId": "a-1"}
@@ -49,7 +49,7 @@ def app() -> Litestar:
     parts = Dependencies(
         keys=Keys(), collector=Collector(Log()), health=Health({}), origins=origins, questions=Site().services
     )
-    return create_app(parts)
+    return share_routes(parts)
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.serve.app import create_app
 from rtaplatform.serve.openapi.document import make_document
 from rtaplatform.serve.openapi.named_schemas import move_named_schemas
 from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.shared_routes import share_routes
 
 NOW = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
 DEMO = ProjectSettings("demo", "Europe/Berlin")
@@ -36,7 +36,7 @@ NEARLY_TIMES = st.from_regex(
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return make_document(create_app(Site().parts))
+    return make_document(share_routes(Site().parts))
 
 
 @given(NEARLY_TIMES.filter(lambda text: text.isascii()))

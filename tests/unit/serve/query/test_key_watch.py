@@ -16,12 +16,12 @@ from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.feed.event_feed import EventFeed
-from rtaplatform.serve.app import create_app
 from rtaplatform.serve.feed.subscriptions import FeedSubscriptions
 from rtaplatform.serve.query import key_watch
 from rtaplatform.settings import CatalogSettings
 from tests.unit.feed.memory_tail import MemoryTail
 from tests.unit.serve.parts_of_tests import READ, Site, Stream
+from tests.unit.serve.shared_routes import share_routes
 from tests.unit.serve.socket_of_tests import Socket
 from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
@@ -55,7 +55,7 @@ class House:
         settings = CatalogSettings(url=SecretStr("postgresql://nowhere"))
         database: Any = self.postgres
         keys = KeyCache(database, settings, asyncio.get_running_loop().time)
-        self.site.app = create_app(replace(self.site.parts, keys=keys))
+        self.site.app = share_routes(replace(self.site.parts, keys=keys))
 
     async def make_ticket(self) -> dict[str, str]:
         return {"ticket": (await self.site.ask("POST", "/v1/live/tickets")).json["ticket"]}
