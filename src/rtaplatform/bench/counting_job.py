@@ -173,8 +173,8 @@ class CountsOnce(Counts):
     def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> CountsRun:
-        decoded = super().decode(run, stream_time_ms, projects, shards)
-        topic, at = run.partition.topic, decoded.stream_time_ms
+        decoded_run = super().decode(run, stream_time_ms, projects, shards)
+        topic, at = run.partition.topic, decoded_run.stream_time_ms
         items = [
             (
                 event,
@@ -182,7 +182,7 @@ class CountsOnce(Counts):
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
-            for dedup_partition, event in zip(find_buckets(run.keys, DEDUP_PARTITIONS), decoded.items, strict=True)
+            for dedup_partition, event in zip(find_buckets(run.keys, DEDUP_PARTITIONS), decoded_run.items, strict=True)
         ]
         return CountsRun(run, items, at)
 

@@ -78,13 +78,13 @@ def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
     for number in range(processes):
         pid = os.fork()
         if pid == 0:
-            mine = [Partition(job.topic, n) for n in range(number, partitions, processes)]
-            os._exit(_work(job, mine, batch, CountsOnce() if once else Counts()))
+            partitions_here = [Partition(job.topic, n) for n in range(number, partitions, processes)]
+            os._exit(_work(job, partitions_here, batch, CountsOnce() if once else Counts()))
         children.append(pid)
-    failed = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-    if not any(failed):
+    exit_codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    if not any(exit_codes):
         job.result.write_text(json.dumps(_read_results(job)))
-    return int(any(failed))
+    return int(any(exit_codes))
 
 
 def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Counts) -> int:

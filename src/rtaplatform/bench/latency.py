@@ -47,8 +47,8 @@ def measure_on(stack: BenchStack, report: BenchReport, *, probes: int, backlog: 
     report.add_row(greatest_events_per_s=round(rate))
     for share in SHARES:
         with run_in_background(keep_producing, stack, rate * share, seed):
-            taken = _send_probes(stack, probes, seed)
-        report.add_row(share=share, events_per_s=round(rate * share), probes=probes, **find_percentiles_ms(taken))
+            latencies = _send_probes(stack, probes, seed)
+        report.add_row(share=share, events_per_s=round(rate * share), probes=probes, **find_percentiles_ms(latencies))
         _wait_drained(stack, store)
     store.close()
 
@@ -76,11 +76,11 @@ def _wait_drained(stack: BenchStack, store: RedisStore) -> None:
 def keep_producing(stack: BenchStack, events_per_s: float, seed: int) -> None:
     """Produce events to Kafka at this rate, for ever."""
     producer, chance = _make_producer(stack), random.Random(seed)
-    start_s, sent = time.monotonic(), 0
+    start_s, events_sent = time.monotonic(), 0
     while True:
-        for _ in range(int((time.monotonic() - start_s) * events_per_s) - sent):
+        for _ in range(int((time.monotonic() - start_s) * events_per_s) - events_sent):
             _send(producer, f"a-{chance.randrange(PERSONS)}", _make_view(chance))
-            sent += 1
+            events_sent += 1
         time.sleep(TICK_SECONDS)
 
 
@@ -109,28 +109,28 @@ def _send(producer: Producer, person: str, ending: str) -> None:
 def _send_probes(stack: BenchStack, probes: int, seed: int) -> list[float]:
     """Send probes. Return the seconds until the stream showed each of them."""
     name, chance = f"Probe {secrets.token_hex(4)}", random.Random(seed)
-    stream, producer, taken = LatencyStream(stack.url, stack.keys.read_key, name), _make_producer(stack), []
+    stream, producer, latencies = LatencyStream(stack.url, stack.keys.read_key, name), _make_producer(stack), []
     stream.wait_for(0)
     for number in range(1, probes + 1):
         time.sleep(chance.uniform(0.05, 0.35))  # at any moment of the stream's ticks
         start_s = time.perf_counter()
         _send(producer, secrets.token_hex(6), f'"event":"{name}"')
-        taken.append(stream.wait_for(number) - start_s)
-    return taken
+        latencies.append(stream.wait_for(number) - start_s)
+    return latencies
 
 
 class LatencyStream:
     """Follows the live stream of one event. Holds the highest total so far, and the time when it arrived."""
 
     def __init__(self, url: str, key: str, event: str) -> None:
-        self._changed, self._total, self._at = threading.Condition(), -1, 0.0
+        self._change, self._total, self._at = threading.Condition(), -1, 0.0
         address = f"{url}/v1/live?metrics=events&event={urllib.parse.quote(event)}"
         threading.Thread(target=self._run, args=(address, {"Authorization": f"Bearer {key}"}), daemon=True).start()
 
     def wait_for(self, total: int) -> float:
         """Wait for the total and return the time of its arrival, from `perf_counter`. Raises TimeoutError."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._total >= total, SHOWN_SECONDS_MAX):
+        with self._change:
+            if not self._change.wait_for(lambda: self._total >= total, SHOWN_SECONDS_MAX):
                 raise TimeoutError(f"the stream did not show event {total}")
             return self._at
 
@@ -143,7 +143,7 @@ class LatencyStream:
 
     def _take(self, answers: list[dict[str, list[dict[str, int]]]]) -> None:
         totals = [result["total"] for answer in answers for result in answer["results"]]
-        with self._changed:
+        with self._change:
             if totals and totals[0] > self._total:
                 self._total, self._at = totals[0], time.perf_counter()
-                self._changed.notify_all()
+                self._change.notify_all()

@@ -49,15 +49,15 @@ def _ask(report: BenchReport, stack: BenchStack, seconds: float) -> None:
     asker = HttpAsker(stack.url, stack.keys.read_key)
     for name, question in QUESTIONS.items():
         report.add_row(question=name, first_ms=round(1000 * asker.time_answer(question), 1))
-    taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
+    latencies: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     ends, cpu = time.monotonic() + seconds, read_cpu_seconds(stack.pids["api"])
     while time.monotonic() < ends:
         for name, question in QUESTIONS.items():
-            taken[name].append(asker.time_answer(question))
+            latencies[name].append(asker.time_answer(question))
             time.sleep(0.005)  # a real client and a real API are not always busy
-    for name, durations in taken.items():
+    for name, durations in latencies.items():
         report.add_row(question=name, asked=len(durations), **find_percentiles_ms(durations))
     # On a shared machine, CPU time is more reliable than elapsed time.
     report.add_row(
-        api_cpu_ms_each=round((read_cpu_seconds(stack.pids["api"]) - cpu) * 1000 / sum(map(len, taken.values())), 2)
+        api_cpu_ms_each=round((read_cpu_seconds(stack.pids["api"]) - cpu) * 1000 / sum(map(len, latencies.values())), 2)
     )

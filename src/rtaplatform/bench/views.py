@@ -35,14 +35,14 @@ class ViewsLedger:
     def apply(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         now_ms = int(time.time() * 1000)
         row = read_row(self._after) if self._after else LedgerRow(0, -1, -1, "", -1, 0)
-        following = replace(
+        next_row = replace(
             row, next_offset=row.next_offset + 1, last_offset=row.next_offset, last_timestamp_ms=now_ms,
             stream_time_ms=now_ms,
         ).to_text()  # fmt: skip
-        delta = Delta([Advance(self._place, self._after, following)], cells=cells)
+        delta = Delta([Advance(self._place, self._after, next_row)], cells=cells)
         outcome = self._store.apply(0, self._generation, delta)
         assert isinstance(outcome, Applied), outcome
-        self._after = following
+        self._after = next_row
 
 
 def fill(stack: BenchStack, products: int, seed: int) -> int:

@@ -89,12 +89,12 @@ class Database:
             json_deserializer=read_stored_json,
         )
         self._threads = ThreadPoolExecutor(settings.pool_size, "postgres")
-        self._running: set[_Transaction] = set()
+        self._transactions: set[_Transaction] = set()
 
     async def run(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
         """Run `work` in a thread, in one transaction. Raises Unavailable; a broken constraint is an IntegrityError."""
         transaction = _Transaction(self._engine, work, self._seconds if seconds is None else seconds)
-        self._running.add(transaction)
+        self._transactions.add(transaction)
         future = asyncio.get_running_loop().run_in_executor(self._threads, transaction.run)
         try:
             async with asyncio.timeout(transaction.seconds + 0.5):
@@ -110,14 +110,14 @@ class Database:
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise Unavailable("postgres", _read_first_line(error)) from error
         finally:
-            self._running.discard(transaction)
+            self._transactions.discard(transaction)
 
     async def check(self) -> None:
         """Raise Unavailable if PostgreSQL does not answer or is not migrated, Unable if it takes no writes."""
         await self.run(_probe)
 
     async def close(self) -> None:
-        for transaction in self._running:
+        for transaction in self._transactions:
             transaction.abandon()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._engine.dispose()
@@ -129,7 +129,7 @@ class _Transaction:
     def __init__(self, engine: Engine, work: Callable[[Connection], Any], seconds: float) -> None:
         self.seconds = seconds
         self._engine, self._work = engine, work
-        self._abandoned = self._is_committing = False
+        self._is_abandoned = self._is_committing = False
         # The connection that `abandon` may shut. It is set only while the pool has lent it to this transaction.
         self._connection: Any = None
         self._lock = threading.Lock()
@@ -139,10 +139,10 @@ class _Transaction:
             try:
                 return self._attempt()
             except _WritesNothing:
-                if self._abandoned or attempt > 1:
+                if self._is_abandoned or attempt > 1:
                     raise
             except DBAPIError as error:
-                if self._abandoned or not self._may_repeat(error, attempt):
+                if self._is_abandoned or not self._may_repeat(error, attempt):
                     raise
             time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311  # so that two transactions do not collide again
         return self._attempt()
@@ -175,7 +175,7 @@ class _Transaction:
         with self._lock:
             self._connection = connection.connection.driver_connection
         try:
-            if self._abandoned:
+            if self._is_abandoned:
                 raise OSError("abandoned")
             yield
         finally:
@@ -195,18 +195,18 @@ class _Transaction:
     def abandon(self) -> None:
         """Wake the thread if it waits for a server that hangs."""
         with self._lock:
-            self._abandoned = True
+            self._is_abandoned = True
             if self._connection is not None:
                 _shut(self._connection)
 
 
 def _shut(connection: psycopg.Connection) -> None:
     with contextlib.suppress(OSError, psycopg.Error):  # the connection is closed already
-        connected = socket.socket(fileno=connection.fileno())
+        server_socket = socket.socket(fileno=connection.fileno())
         try:
-            connected.shutdown(socket.SHUT_RDWR)
+            server_socket.shutdown(socket.SHUT_RDWR)
         finally:
-            connected.detach()
+            server_socket.detach()
 
 
 def _probe(connection: Connection) -> None:

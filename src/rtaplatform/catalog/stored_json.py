@@ -17,9 +17,9 @@ _LONG = re.compile(r"\d{20}")
 
 
 def read_stored_json(text: str | bytes) -> Any:
-    decoded = text if isinstance(text, str) else bytes(text).decode()
-    value = msgspec.json.decode(decoded)
-    return _shorten(value) if _LONG.search(decoded) else value
+    json_text = text if isinstance(text, str) else bytes(text).decode()
+    value = msgspec.json.decode(json_text)
+    return _shorten(value) if _LONG.search(json_text) else value
 
 
 def _shorten(value: Any) -> Any:

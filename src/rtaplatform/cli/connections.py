@@ -114,8 +114,8 @@ class Connections:
         if os.environ.get(variable):
             require_address(variable, variable, os.environ[variable])
             return os.environ[variable]
-        running = self.find_running()
-        return running.addresses.make_environment().get(variable) if running else None
+        instance = self.find_running()
+        return instance.addresses.make_environment().get(variable) if instance else None
 
 
 def require_address(name: str, variable: str, value: str) -> None:

@@ -41,15 +41,15 @@ def read_recent_records(signals: Mapping[str, str]) -> RecentRecords | None:
 
 def sum_recent_records(texts: Mapping[str, str]) -> RecentRecords | None:
     """Sum up what the workers' signals say (name of a worker → text). None if none says it."""
-    parsed = {name: _parse(text) for name, text in texts.items()}
-    workers = [worker for worker in parsed.values() if worker is not None]
+    counts_by_name = {name: _parse(text) for name, text in texts.items()}
+    workers = [worker for worker in counts_by_name.values() if worker is not None]
     if not workers:
         return None
     return RecentRecords(
         sum(worker.consumed for worker in workers),
         sum(worker.dead_letters for worker in workers),
         min(worker.covered_seconds for worker in workers),
-        tuple(name for name, worker in parsed.items() if worker is None),
+        tuple(name for name, worker in counts_by_name.items() if worker is None),
     )
 
 

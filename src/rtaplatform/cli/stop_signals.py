@@ -7,7 +7,7 @@ import signal
 
 def record_stop_signals() -> list[int]:
     """A list that receives the signals from now on. While it is empty, continue."""
-    received: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signal_number, _frame: received.append(signal_number))
-    return received
+        signal.signal(number, lambda signal_number, _frame: signals.append(signal_number))
+    return signals

@@ -41,10 +41,10 @@ def follow(
             for answers in _follow_once(connect, state):
                 attempts = 0
                 yield answers
-        except ConnectionLost as lost:
+        except ConnectionLost as error:
             longest_s = min(RETRY_S_MAX, RETRY_S_MIN * 2**attempts)
             attempts = min(attempts + 1, 10)
-            sleep(lost.retry_s if lost.retry_s is not None else random.uniform(0, longest_s))  # noqa: S311  # jitter
+            sleep(error.retry_s if error.retry_s is not None else random.uniform(0, longest_s))  # noqa: S311  # jitter
 
 
 class _LiveState:

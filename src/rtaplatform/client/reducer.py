@@ -22,16 +22,16 @@ def apply_message(answers: Sequence[Json], message: Json) -> list[Json]:
 
 
 def merge_updates(answers: Sequence[Json], updates: Sequence[Json]) -> list[Json]:
-    merged = list(answers)
+    new_answers = list(answers)
     for update in updates:
-        merged[update["index"]] = _merge_answer(merged[update["index"]], update)
-    return merged
+        new_answers[update["index"]] = _merge_answer(new_answers[update["index"]], update)
+    return new_answers
 
 
 def _merge_answer(old: Json, update: Json) -> Json:
-    start, removed = datetime.fromisoformat(update["from"]), {_name_row(row) for row in update["removed"]}
+    start, removed_names = datetime.fromisoformat(update["from"]), {_name_row(row) for row in update["removed"]}
     rows = {_name_row(row["dimensions"]): _without_past(row, start) for row in old["results"]}
-    rows = {name: row for name, row in rows.items() if name not in removed}
+    rows = {name: row for name, row in rows.items() if name not in removed_names}
     for row in update["results"]:
         name = _name_row(row["dimensions"])
         rows[name] = {**row, "points": _merge_points(rows[name]["points"], row["points"])} if name in rows else row
@@ -43,17 +43,17 @@ def _merge_answer(old: Json, update: Json) -> Json:
 
 def _without_past(row: Json, start: datetime) -> Json:
     """Drop the points before the window's start. The points are sorted."""
-    points, passed = row["points"], 0
-    while passed < len(points) and datetime.fromisoformat(points[passed][0]) < start:
-        passed += 1
-    return {**row, "points": points[passed:]} if passed else row
+    points, past_count = row["points"], 0
+    while past_count < len(points) and datetime.fromisoformat(points[past_count][0]) < start:
+        past_count += 1
+    return {**row, "points": points[past_count:]} if past_count else row
 
 
 def _merge_points(old: list[Any], new: list[Any]) -> list[Any]:
     """Replace points of the same time, append later ones."""
-    changed = {time: [time, value] for time, value in new}
-    old_points = [changed.pop(point[0], point) for point in old]
-    return old_points + list(changed.values())
+    new_points = {time: [time, value] for time, value in new}
+    old_points = [new_points.pop(point[0], point) for point in old]
+    return old_points + list(new_points.values())
 
 
 def _name_row(dimensions: Json) -> tuple[tuple[str, str], ...]:

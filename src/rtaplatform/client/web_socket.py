@@ -111,9 +111,9 @@ class WebSocketClient:
             else struct.pack(">BQ", _MASKED | 127, size)
         )
         mask = os.urandom(4)
-        masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(content))
+        frame_content = bytes(byte ^ mask[place % 4] for place, byte in enumerate(content))
         try:
-            self._socket.sendall(bytes([_FINAL | kind]) + length + mask + masked)
+            self._socket.sendall(bytes([_FINAL | kind]) + length + mask + frame_content)
         except OSError as error:
             raise ConnectionLost(f"The connection has failed: {error}") from None
 

@@ -73,10 +73,10 @@ class StoredEvents(Struct):
 
 class Collector:
     def __init__(
-        self, log: Appender, turns: CooperativeQueue | None = None, rejected: RejectedEvents | None = None
+        self, log: Appender, turns: CooperativeQueue | None = None, rejected_events: RejectedEvents | None = None
     ) -> None:
-        """`turns` is shared by all code that does heavy work on this event loop. `rejected` keeps refused events."""
-        self._log, self._turns, self._rejected = log, turns or CooperativeQueue(), rejected
+        """All code that does heavy work on this event loop shares `turns`. `rejected_events` keeps what is refused."""
+        self._log, self._turns, self._rejected_events = log, turns or CooperativeQueue(), rejected_events
         self._cutting = asyncio.Lock()
         self._step_seconds: dict[str, float] = {}  # not exported yet
         self._exported_at = time.monotonic()
@@ -96,7 +96,7 @@ class Collector:
 
     def keep_unreadable(self, body: bytes, project: str, arrival: RequestArrival, error: UnreadableBody) -> None:
         """Keep a body in which no event can be found, as a refused event is kept."""
-        if self._rejected is not None:
+        if self._rejected_events is not None:
             request = RequestContext(
                 project,
                 arrival.received_ms,
@@ -104,36 +104,36 @@ class Collector:
                 route=arrival.route,
                 denied=arrival.denied,
             )
-            refused = DraftRefused(0, error.reason or Reason.NOT_JSON, error.field, error.detail)
-            self._rejected.keep([(Draft(request, 0, body), refused)])
+            refusal = DraftRefused(0, error.reason or Reason.NOT_JSON, error.field, error.detail)
+            self._rejected_events.keep([(Draft(request, 0, body), refusal)])
 
     async def collect_single(self, body: bytes, kind: str, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store one event; raises EventRefused, Undelivered."""
-        stored, draft = StoredEvents(received=1), draft_single(body, kind, project, arrival)
+        stored_events, draft = StoredEvents(received=1), draft_single(body, kind, project, arrival)
         try:
-            refused = self._run_steps_on_one(draft)
-            if refused is not None:
-                stored.refused.append(refused)
-                if self._rejected is not None:
-                    self._rejected.keep([(draft, refused)])
-                raise EventRefused(refused)
-            _add_ready(stored, draft)
-            await self._flush(stored)
+            refusal = self._run_steps_on_one(draft)
+            if refusal is not None:
+                stored_events.refused.append(refusal)
+                if self._rejected_events is not None:
+                    self._rejected_events.keep([(draft, refusal)])
+                raise EventRefused(refusal)
+            _add_ready(stored_events, draft)
+            await self._flush(stored_events)
         finally:
-            self._export(stored)
-        return {"success": True, **_take_late_indexes(stored)}
+            self._export(stored_events)
+        return {"success": True, **_take_late_indexes(stored_events)}
 
     async def collect_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store what can be stored of a batch, and list the rest; raises Undelivered."""
         # The answers of a limiter come for many batches at once: without a turn, all would begin in one.
         if len(batch) > PORTION_EVENTS_MAX:
             await self._turns.take()
-        stored = await self._store(draft_batch(batch, project, arrival))
+        stored_events = await self._store(draft_batch(batch, project, arrival))
         return {
-            "success": not stored.refused,
-            "accepted": stored.accepted,
-            "rejected": [_describe(refused) for refused in stored.refused],
-            **_take_late_indexes(stored),
+            "success": not stored_events.refused,
+            "accepted": stored_events.accepted,
+            "rejected": [_describe(refusal) for refusal in stored_events.refused],
+            **_take_late_indexes(stored_events),
         }
 
     async def collect_batch_strictly(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
@@ -145,11 +145,11 @@ class Collector:
 
     async def judge_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> list[DraftRefused]:
         """Say which events of a batch would be refused, in portions. Nothing is stored, kept or counted."""
-        refused: list[DraftRefused] = []
+        refusals: list[DraftRefused] = []
         for portion in _split_into_portions(draft_batch(batch, project, arrival)):
             await self._turns.take()
-            refused += run_steps(portion, {})[1]
-        return refused
+            refusals += run_steps(portion, {})[1]
+        return refusals
 
     def _run_steps_on_one(self, draft: Draft) -> DraftRefused | None:
         """Run the steps; their seconds are those of a sample of the calls, multiplied."""
@@ -157,64 +157,64 @@ class Collector:
         if self._singles % SINGLES_TIMED_ONE_OF:
             return run_steps_on_one(draft)
         seconds: dict[str, float] = {}
-        _, refused = run_steps([draft], seconds)
-        for step, taken in seconds.items():
-            self._step_seconds[step] = self._step_seconds.get(step, 0.0) + taken * SINGLES_TIMED_ONE_OF
-        return refused[0] if refused else None
+        _, refusals = run_steps([draft], seconds)
+        for step, step_seconds in seconds.items():
+            self._step_seconds[step] = self._step_seconds.get(step, 0.0) + step_seconds * SINGLES_TIMED_ONE_OF
+        return refusals[0] if refusals else None
 
     async def _store(self, drafts: Iterable[Draft]) -> StoredEvents:
-        stored = StoredEvents()
+        stored_events = StoredEvents()
         try:
             for portion in _split_into_portions(drafts):
-                if stored.received:
+                if stored_events.received:
                     await self._turns.take()
-                self._add_portion(stored, portion)
-                if stored.pending_bytes > FLUSHED_BYTES:
-                    await self._flush(stored)
-            await self._flush(stored)
+                self._add_portion(stored_events, portion)
+                if stored_events.pending_bytes > FLUSHED_BYTES:
+                    await self._flush(stored_events)
+            await self._flush(stored_events)
         finally:
-            self._export(stored)
-        return stored
+            self._export(stored_events)
+        return stored_events
 
-    def _export(self, stored: StoredEvents) -> None:
+    def _export(self, stored_events: StoredEvents) -> None:
         """Add a request's counts to the signals. The seconds of the steps follow once a second: they are many."""
-        stored.unknown += len(stored.pending)
-        _export_counts(stored)
+        stored_events.unknown += len(stored_events.pending)
+        _export_counts(stored_events)
         now = time.monotonic()
         if now - self._exported_at > EXPORTED_EVERY_SECONDS:
             step_seconds, self._step_seconds, self._exported_at = self._step_seconds, {}, now
             for step, seconds in step_seconds.items():
                 telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
 
-    def _add_portion(self, stored: StoredEvents, portion: list[Draft]) -> None:
-        ready, refused = run_steps(portion, self._step_seconds)
-        stored.received += len(portion)
-        stored.refused += refused
+    def _add_portion(self, stored_events: StoredEvents, portion: list[Draft]) -> None:
+        ready, refusals = run_steps(portion, self._step_seconds)
+        stored_events.received += len(portion)
+        stored_events.refused += refusals
         for draft in ready:
-            _add_ready(stored, draft)
-        if refused and self._rejected is not None:
+            _add_ready(stored_events, draft)
+        if refusals and self._rejected_events is not None:
             drafts = {draft.index: draft for draft in portion}
-            self._rejected.keep((drafts[refusal.index], refusal) for refusal in refused)
+            self._rejected_events.keep((drafts[refusal.index], refusal) for refusal in refusals)
 
-    async def _flush(self, stored: StoredEvents) -> None:
+    async def _flush(self, stored_events: StoredEvents) -> None:
         try:
-            await self._log.append(stored.pending)
+            await self._log.append(stored_events.pending)
         except Undelivered as error:
-            stored.accepted += error.acknowledged
-            stored.unknown += error.unknown
-            stored.pending = []
+            stored_events.accepted += error.acknowledged
+            stored_events.unknown += error.unknown
+            stored_events.pending = []
             raise
-        stored.accepted += len(stored.pending)
-        stored.pending, stored.pending_bytes = [], 0
+        stored_events.accepted += len(stored_events.pending)
+        stored_events.pending, stored_events.pending_bytes = [], 0
 
 
-def _add_ready(stored: StoredEvents, draft: Draft) -> None:
+def _add_ready(stored_events: StoredEvents, draft: Draft) -> None:
     if draft.is_late:
-        stored.late.append(draft.index)
+        stored_events.late.append(draft.index)
     if has_placeholder(draft):
-        stored.placeholders += 1
-    stored.pending.append(to_record(draft))
-    stored.pending_bytes += len(draft.value)
+        stored_events.placeholders += 1
+    stored_events.pending.append(to_record(draft))
+    stored_events.pending_bytes += len(draft.value)
 
 
 def _split_into_portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
@@ -229,31 +229,31 @@ def _split_into_portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
         yield portion
 
 
-def _take_late_indexes(stored: StoredEvents) -> dict[str, Any]:
+def _take_late_indexes(stored_events: StoredEvents) -> dict[str, Any]:
     """The indexes of late events, which the log keeps and no total counts; nothing if there are none."""
-    return {"late": stored.late} if stored.late else {}
+    return {"late": stored_events.late} if stored_events.late else {}
 
 
-def _export_counts(stored: StoredEvents) -> None:
-    telemetry.COLLECT_RECEIVED.inc(stored.received)
-    if stored.accepted:
-        telemetry.COLLECT_ACCEPTED.inc(stored.accepted)
-    if stored.unknown:
-        telemetry.COLLECT_UNKNOWN.inc(stored.unknown)
-    if stored.late:
-        telemetry.COLLECT_LATE.inc(len(stored.late))
-    if stored.placeholders:
-        telemetry.COLLECT_PLACEHOLDER_IDS.inc(stored.placeholders)
-    if stored.refused:
-        for reason, count in Counter(refused.reason for refused in stored.refused).items():
+def _export_counts(stored_events: StoredEvents) -> None:
+    telemetry.COLLECT_RECEIVED.inc(stored_events.received)
+    if stored_events.accepted:
+        telemetry.COLLECT_ACCEPTED.inc(stored_events.accepted)
+    if stored_events.unknown:
+        telemetry.COLLECT_UNKNOWN.inc(stored_events.unknown)
+    if stored_events.late:
+        telemetry.COLLECT_LATE.inc(len(stored_events.late))
+    if stored_events.placeholders:
+        telemetry.COLLECT_PLACEHOLDER_IDS.inc(stored_events.placeholders)
+    if stored_events.refused:
+        for reason, count in Counter(refusal.reason for refusal in stored_events.refused).items():
             telemetry.COLLECT_REJECTED.labels(reason).inc(count)
 
 
-def _describe(refused: DraftRefused) -> dict[str, Any]:
+def _describe(refusal: DraftRefused) -> dict[str, Any]:
     return {
-        "index": refused.index,
-        "messageId": refused.message_id,
-        "reason": refused.reason.value,
-        "field": refused.field,
-        "detail": refused.detail,
+        "index": refusal.index,
+        "messageId": refusal.message_id,
+        "reason": refusal.reason.value,
+        "field": refusal.field,
+        "detail": refusal.detail,
     }

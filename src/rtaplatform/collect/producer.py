@@ -96,17 +96,17 @@ class _PortionQueue:
     """The portions of requests after their first ones. Who comes first is first."""
 
     def __init__(self, turns: CooperativeQueue) -> None:
-        self._turns, self._lock, self._polled = turns, asyncio.Lock(), asyncio.Event()
+        self._turns, self._lock, self._poll_end = turns, asyncio.Lock(), asyncio.Event()
 
     def note_poll(self) -> None:
-        self._polled.set()
+        self._poll_end.set()
 
     async def take(self, may_go_on: Callable[[], bool]) -> None:
         """Wait until a poll has made that true, then for a turn of the event loop."""
         async with self._lock:
             while not may_go_on():
-                self._polled.clear()
-                await self._polled.wait()
+                self._poll_end.clear()
+                await self._poll_end.wait()
             await self._turns.take()
 
 
@@ -127,9 +127,9 @@ class EventProducer:
         # A little longer than librdkafka's own limit, so that its verdict comes first.
         self._wait_seconds = wait_seconds + 1.0
         self._producer: Producer | None = None
-        self._retired: list[Producer] = []
+        self._old_producers: list[Producer] = []
         self._in_flight = 0
-        self._waiting: deque[_RequestRecords] = deque()  # in the order of their deadlines: all wait equally long
+        self._waiters: deque[_RequestRecords] = deque()  # in the order of their deadlines: all wait equally long
         self._idle = asyncio.Event()
         self._idle.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,7 +147,7 @@ class EventProducer:
                 await self._idle.wait()
         if self._timer is not None:
             self._timer.cancel()
-        producers, self._producer, self._retired = [*self._retired, self._producer], None, []
+        producers, self._producer, self._old_producers = [*self._old_producers, self._producer], None, []
         self._portions.note_poll()
         for producer in producers:
             if producer is not None:
@@ -160,7 +160,7 @@ class EventProducer:
             return
         loop = self._loop or asyncio.get_running_loop()
         batch = _RequestRecords(len(records), loop.create_future(), loop.time() + self._wait_seconds)
-        self._waiting.append(batch)
+        self._waiters.append(batch)
         if not self._in_flight:
             self._idle.clear()
             self._poll_soon(loop)
@@ -258,7 +258,7 @@ class EventProducer:
             return
         _log.error("producer replaced", reason="fatal error")
         self._producer.purge()
-        self._retired, self._producer = [*self._retired[-3:], self._producer], producer
+        self._old_producers, self._producer = [*self._old_producers[-3:], self._producer], producer
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
@@ -279,9 +279,9 @@ class EventProducer:
         wait = BUSY_POLL_SECONDS if self._in_flight else IDLE_POLL_SECONDS
         # Set the timer before callbacks, which may fail: without it, no later request would learn of its delivery.
         self._timer = loop.call_later(wait, self._poll)
-        for producer in (self._producer, *self._retired):
+        for producer in (self._producer, *self._old_producers):
             producer.poll(0)
         now = loop.time()
-        while self._waiting and self._waiting[0].end_if_overdue(now):
-            self._waiting.popleft()
+        while self._waiters and self._waiters[0].end_if_overdue(now):
+            self._waiters.popleft()
         self._portions.note_poll()

@@ -84,9 +84,9 @@ class RejectedEvents:
     def keep(self, refusals: Iterable[tuple[Draft, DraftRefused]]) -> None:
         """Hand refused events to the producer. Never waits and never raises."""
         self._take_reports()
-        for draft, refused in refusals:
+        for draft, refusal in refusals:
             if self._budget.take(draft.request.project):
-                self._produce(draft, refused)
+                self._produce(draft, refusal)
             else:
                 telemetry.COLLECT_REJECTED_LETTERS.labels("over_budget").inc()
         self._take_reports()
@@ -103,7 +103,7 @@ class RejectedEvents:
         if self._producer is not None:
             self._producer.poll(0)
 
-    def _produce(self, draft: Draft, refused: DraftRefused) -> None:
+    def _produce(self, draft: Draft, refusal: DraftRefused) -> None:
         value, is_cut = shorten_text(draft.raw, draft.request.denied)
         try:
             if self._producer is None:
@@ -113,16 +113,16 @@ class RejectedEvents:
                 key=draft.request.project.encode(),
                 value=value,
                 timestamp=draft.request.received_ms,
-                headers=_make_headers(draft, refused, is_cut=is_cut),
+                headers=_make_headers(draft, refusal, is_cut=is_cut),
                 on_delivery=_count_delivery,
             )
         except (BufferError, KafkaException):
             telemetry.COLLECT_REJECTED_LETTERS.labels("queue_full").inc()
 
 
-def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
+def shorten_text(raw: bytes, denied_names: frozenset[str]) -> tuple[bytes, bool]:
     """The beginning of an event without addresses and denied properties, and whether it was cut."""
-    names = frozenset((*ADDRESS_NAMES, *denied))
+    names = frozenset((*ADDRESS_NAMES, *denied_names))
     # As many values as a body may have take seconds to be looked at.
     text = _remove_members(raw, names) if len(raw) <= EVENT_BYTES_MAX else _remove_by_form(raw, names)
     # Half a character at the end would not be UTF-8.
@@ -134,18 +134,18 @@ def _remove_members(raw: bytes, names: frozenset[str]) -> bytes:
     """The text without these members. It is as sent if it is JSON without them."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         value = msgspec.json.decode(raw)
-        pruned = _prune(value, names)
-        return raw if pruned == value else msgspec.json.encode(pruned)
+        new_value = _prune(value, names)
+        return raw if new_value == value else msgspec.json.encode(new_value)
     return _remove_by_form(raw, names)
 
 
 def _remove_by_form(raw: bytes, names: frozenset[str]) -> bytes:
     """The beginning of a text that may not be JSON: names may have escapes, other quotes, or none."""
-    named = _make_name_pattern(names)
-    text = re.sub(rb"(%b)%b" % (named, _SIMPLE_VALUE), rb"\1" + REMOVED, raw[:FORM_BYTES_MAX])
+    name_pattern = _make_name_pattern(names)
+    text = re.sub(rb"(%b)%b" % (name_pattern, _SIMPLE_VALUE), rb"\1" + REMOVED, raw[:FORM_BYTES_MAX])
     # Where a nested value ends cannot be told in such a text: nothing is kept from there on.
-    nested = re.search(named + rb"[\[{]", text)
-    return text if nested is None else text[: nested.start()]
+    nested_value = re.search(name_pattern + rb"[\[{]", text)
+    return text if nested_value is None else text[: nested_value.start()]
 
 
 @lru_cache(maxsize=256)
@@ -168,15 +168,15 @@ def _prune(value: Any, names: frozenset[str]) -> Any:
     return [_prune(member, names) for member in value] if isinstance(value, list) else value
 
 
-def _make_headers(draft: Draft, refused: DraftRefused, *, is_cut: bool) -> list[tuple[str, str | bytes | None]]:
+def _make_headers(draft: Draft, refusal: DraftRefused, *, is_cut: bool) -> list[tuple[str, str | bytes | None]]:
     texts = {
         "rta-project": draft.request.project,
-        "rta-reason": str(refused.reason),
-        "rta-field": refused.field or "",
-        "rta-detail": refused.detail[:DETAIL_CHARACTERS_MAX],
+        "rta-reason": str(refusal.reason),
+        "rta-field": refusal.field or "",
+        "rta-detail": refusal.detail[:DETAIL_CHARACTERS_MAX],
         "rta-source": draft.source,
         "rta-route": draft.request.route[:ROUTE_CHARACTERS_MAX],
-        "rta-message-id": refused.message_id or "",
+        "rta-message-id": refusal.message_id or "",
         "rta-cut": f"{len(draft.raw)} bytes" if is_cut else "",
     }
     return [(name, text.encode(errors="replace")) for name, text in texts.items() if text]

@@ -120,8 +120,8 @@ CAPS = Caps()
 
 def is_bounded(rollup: str, index: int, value: str) -> bool:
     """Whether a value of the rollup's dimension at this index is never replaced by OTHER."""
-    bounded = list_bounded_values(rollup)[index]
-    return bounded if isinstance(bounded, bool) else value in bounded
+    bounded_values = list_bounded_values(rollup)[index]
+    return bounded_values if isinstance(bounded_values, bool) else value in bounded_values
 
 
 def without_seat(rollup: str, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -123,9 +123,9 @@ class Busy(Unavailable):
 class Stopped(PlatformError):
     """`what` (a partition or shard) must not advance. `reason` is one word, `detail` says what to do."""
 
-    def __init__(self, what: str, reason: str, detail: str) -> None:
-        super().__init__(f"{what} stopped ({reason}): {detail}")
-        self.what, self.reason, self.detail = what, reason, detail
+    def __init__(self, subject: str, reason: str, detail: str) -> None:
+        super().__init__(f"{subject} stopped ({reason}): {detail}")
+        self.what, self.reason, self.detail = subject, reason, detail
 
 
 class SetupError(PlatformError):

@@ -120,8 +120,8 @@ class DerivedMetric(Struct, frozen=True, tag=True):
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Those of all parts. Parts are told apart by their events, so `event` is none of them."""
-        first, *others = (part.dimensions for part in self.parts)
-        return tuple(d for d in first if d != "event" and all(d in dimensions for dimensions in others))
+        first, *more_dimensions = (part.dimensions for part in self.parts)
+        return tuple(d for d in first if d != "event" and all(d in dimensions for dimensions in more_dimensions))
 
 
 class QuantileMetric(Struct, frozen=True, tag=True):

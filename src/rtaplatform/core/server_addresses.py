@@ -64,12 +64,12 @@ def read_kafka_servers(text: str) -> list[ServerEndpoint]:
     """Every HOST:PORT of the list. Raises WrongAddress; such a list contains no secrets."""
     endpoints = []
     for part in map(str.strip, text.split(",")):
-        matched = _BROKER.fullmatch(part)
-        if matched is None or not matched["port"] or not _is_port(matched["port"]):
+        match = _BROKER.fullmatch(part)
+        if match is None or not match["port"] or not _is_port(match["port"]):
             raise WrongAddress(
                 f"has {mask_urls(part)!r}, which is not HOST:PORT", "Write it as broker:9092, several by commas."
             )
-        endpoints.append(_make_endpoint(matched, 0))
+        endpoints.append(_make_endpoint(match, 0))
     return endpoints
 
 
@@ -90,24 +90,24 @@ def mask_values(text: str, secrets: Iterable[str]) -> str:
 def list_passwords(url: str) -> list[str]:
     """What may be the password of a URL, even of a malformed one: as written, and decoded."""
     login = url.partition("://")[2].rpartition("@")[0]
-    written = login.partition(":")[2]
-    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes.fromhex(match[1].decode()), written.encode())
-    return [written, decoded.decode(errors="replace")]
+    password = login.partition(":")[2]
+    decoded_password = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes.fromhex(match[1].decode()), password.encode())
+    return [password, decoded_password.decode(errors="replace")]
 
 
 def _read_url(url: str, form: re.Pattern[str], port: int, kind: str, example: str) -> ServerEndpoint | None:
-    matched = form.fullmatch(url)
-    if matched is None:
+    match = form.fullmatch(url)
+    if match is None:
         is_of_kind = re.match(form.pattern.partition("://")[0] + "://", url) is not None
         remedy = ENCODE if is_of_kind and "@" in url else f"Write it as {example}."
         raise WrongAddress(f"is not {kind}", remedy)
-    if matched["port"] and not _is_port(matched["port"]):
+    if match["port"] and not _is_port(match["port"]):
         raise WrongAddress(f"is not {kind}: its port is not one from 1 to {PORT_MAX}", f"Write it as {example}.")
-    return _make_endpoint(matched, port) if matched["host"] else None
+    return _make_endpoint(match, port) if match["host"] else None
 
 
-def _make_endpoint(matched: re.Match[str], port: int) -> ServerEndpoint:
-    return ServerEndpoint(matched["host"].strip("[]"), int(matched["port"] or port))
+def _make_endpoint(match: re.Match[str], port: int) -> ServerEndpoint:
+    return ServerEndpoint(match["host"].strip("[]"), int(match["port"] or port))
 
 
 def _is_port(digits: str) -> bool:

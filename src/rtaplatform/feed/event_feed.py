@@ -177,14 +177,14 @@ class EventFeed:
         self._readers = {project: self._readers.get(project) or self._make_reader(project) for project in projects}
         for project, reader in self._readers.items():
             records = [record for record in portion.records if reader.may_be_ours(record)]
-            unread = max(0, len(records) - DECODED_MAX)
+            unread_count = max(0, len(records) - DECODED_MAX)
             # Of records that were passed over, the project has the share that it has of those that were read.
-            unread += round(portion.skipped * len(records) / len(portion.records)) if portion.records else 0
+            unread_count += round(portion.skipped * len(records) / len(portion.records)) if portion.records else 0
             items = [item for item in map(reader.read, records[-DECODED_MAX:]) if item is not None]
             for listener in listeners:
-                if listener.project == project and (items or unread):
+                if listener.project == project and (items or unread_count):
                     accepted = [item for item in items if listener.accepts(item)]
-                    self._loop.call_soon_threadsafe(listener.offer, accepted, unread)
+                    self._loop.call_soon_threadsafe(listener.offer, accepted, unread_count)
 
     def _make_reader(self, project: str) -> EventReader:
         """A reader that knows the ids in the ring, so that it recognises their repeats."""
@@ -195,16 +195,16 @@ class EventFeed:
         return reader
 
 
-def find_recent(everything: Sequence[TailRecord], project: str, feed_filter: FeedFilter, limit: int) -> RecentEvents:
+def find_recent(tail_records: Sequence[TailRecord], project: str, feed_filter: FeedFilter, limit: int) -> RecentEvents:
     """Find the project's newest events among records that are in order within each partition."""
     reader, listener = EventReader(project), FeedListener(project, feed_filter)
-    ours = [record for record in everything if reader.may_be_ours(record)]
-    records = ours[-PROJECT_RECORDS_MAX:]
+    our_records = [record for record in tail_records if reader.may_be_ours(record)]
+    records = our_records[-PROJECT_RECORDS_MAX:]
     items: dict[str, FeedItem] = {}
     for item in filter(None, map(reader.read, records)):
         items[item.id] = item  # a dead letter replaces the event that it was made of
     accepted = [item for item in items.values() if listener.accepts(item)]
     accepted.sort(key=lambda item: item.received_at or "", reverse=True)
-    looked_at = records if len(ours) > len(records) else everything
+    looked_at = records if len(our_records) > len(records) else tail_records
     oldest_ms = min((record.timestamp_ms for record in looked_at if record.timestamp_ms >= 0), default=None)
     return RecentEvents(accepted[:limit], format_iso_utc(oldest_ms) if oldest_ms is not None else None, len(records))

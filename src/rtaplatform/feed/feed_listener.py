@@ -35,7 +35,7 @@ class FeedListener:
         self.problem: PlatformError | None = None
         self._items: deque[FeedItem] = deque()
         self._left_out = 0
-        self._changed = asyncio.Event()
+        self._change = asyncio.Event()
         self._sent_at = float("-inf")
 
     def accepts(self, item: FeedItem) -> bool:
@@ -53,16 +53,16 @@ class FeedListener:
                 self._items.popleft()
                 self._left_out += 1
         if items or left_out:
-            self._changed.set()
+            self._change.set()
 
     def set_problem(self, problem: PlatformError | None) -> None:
         if problem is not self.problem:
             self.problem = problem
-            self._changed.set()
+            self._change.set()
 
     def wake(self) -> None:
         """Let `wait_for_message` return now."""
-        self._changed.set()
+        self._change.set()
 
     async def wait_for_message(self, seconds: float) -> FeedMessage | None:
         """Wait for the next message, at most this long. None if there is none, or `problem` has changed."""
@@ -70,11 +70,11 @@ class FeedListener:
         deadline = now() + seconds
         try:
             async with asyncio.timeout_at(deadline):
-                await self._changed.wait()
+                await self._change.wait()
                 await asyncio.sleep(self._sent_at + INTERVAL_S - now())
         except TimeoutError:
             return None
-        self._changed.clear()
+        self._change.clear()
         if not self._items and not self._left_out:
             return None
         self._sent_at = now()

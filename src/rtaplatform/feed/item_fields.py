@@ -37,7 +37,7 @@ _MARKS = {
 
 
 def read_persons(values: Mapping[str, Any]) -> dict[str, str]:
-    texts = {ours: _read_text(values.get(theirs)) for ours, theirs in _PERSONS.items()}
+    texts = {our_name: _read_text(values.get(their_name)) for our_name, their_name in _PERSONS.items()}
     return {name: text for name, text in texts.items() if text}
 
 
@@ -92,10 +92,10 @@ def _describe_mark(mark: str) -> str:
 
 
 def _find_corrected_seconds(values: Mapping[str, Any]) -> int:
-    own, ours = values.get("originalTimestamp"), values.get("timestamp")
-    if not isinstance(own, str) or not isinstance(ours, str) or own == ours:
+    own_time, our_time = values.get("originalTimestamp"), values.get("timestamp")
+    if not isinstance(own_time, str) or not isinstance(our_time, str) or own_time == our_time:
         return 0
-    own_ms, ours_ms = read_time_ms(own), read_time_ms(ours)
+    own_ms, ours_ms = read_time_ms(own_time), read_time_ms(our_time)
     return 0 if own_ms is None or ours_ms is None else round((ours_ms - own_ms) / 1000)
 
 

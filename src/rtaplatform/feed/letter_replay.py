@@ -62,8 +62,8 @@ class LetterReplay:
     def _replay(self, letters: Sequence[Letter]) -> list[ReplayedLetter]:
         records = self._search.load(DEAD, [letter.item.id for letter in letters if letter.kind == DEAD])
         results = [self._judge(letter, records.get(letter.item.id)) for letter in letters]
-        chosen = [r.id for r in results if r.result is ReplayResult.REPLAYED]
-        self._log.append(list(_make_replays(chosen, records)))
+        letter_ids = [r.id for r in results if r.result is ReplayResult.REPLAYED]
+        self._log.append(list(_make_replays(letter_ids, records)))
         return results
 
     @staticmethod

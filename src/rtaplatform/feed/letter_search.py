@@ -87,9 +87,12 @@ class LetterSearch:
         counts = Counter(letter.reason for letter in letters)
         of_reason = [letter for letter in letters if question.reason in (None, letter.reason)]
         before = question.before
-        chosen = [letter for letter in of_reason if before is None or find_place(letter) < before]
+        candidates = [letter for letter in of_reason if before is None or find_place(letter) < before]
         return LetterPage(
-            chosen[: question.limit], dict(counts.most_common()), len(chosen) > question.limit, scan.scanned_from
+            candidates[: question.limit],
+            dict(counts.most_common()),
+            len(candidates) > question.limit,
+            scan.scanned_from,
         )
 
     def find_one(self, id: str, project: str | None) -> Letter:
@@ -102,15 +105,15 @@ class LetterSearch:
 
     def load(self, kind: str, ids: Iterable[str]) -> dict[str, TailRecord]:
         """The letters with these ids as they are in the topic, whole."""
-        chosen = frozenset(ids)
+        letter_ids = frozenset(ids)
         records: dict[str, TailRecord] = {}
 
         def keep(record: TailRecord) -> None:
             id = _make_letter_id(record)
-            if id in chosen:
+            if id in letter_ids:
                 records[id] = record
 
-        if chosen:
+        if letter_ids:
             with self._reading:
                 self._follow(kind, keep)
         return records

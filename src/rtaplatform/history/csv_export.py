@@ -75,9 +75,9 @@ def _find_delimiter(header: str) -> str:
 
 def _read_header(path: Path, record: CsvRecord) -> list[str]:
     names = [name.strip() for name in record.cells]
-    repeated = next((name for name, times in Counter(names).items() if name and times > 1), None)
-    if record.flaw is not None or repeated is not None:
-        message = f"The column `{repeated}` is there twice." if record.flaw is None else record.flaw
+    repeated_name = next((name for name, times in Counter(names).items() if name and times > 1), None)
+    if record.flaw is not None or repeated_name is not None:
+        message = f"The column `{repeated_name}` is there twice." if record.flaw is None else record.flaw
         remedy = "Correct the first line: it names each column once."
         raise SetupError(f"The header of {path.name} cannot be read: {message}", remedy, exit_code=2)
     return names

@@ -54,8 +54,8 @@ def _open(path: Path) -> IO[bytes]:
     head = file.peek(len(_ZIP))[: len(_ZIP)]
     if head[:2] == b"\x1f\x8b":
         file.close()
-        opened: Any = gzip.open(path, "rb")  # noqa: SIM115  # the caller closes it
-        return opened  # type: ignore[no-any-return]  # gzip's own type
+        zip_file: Any = gzip.open(path, "rb")  # noqa: SIM115  # the caller closes it
+        return zip_file  # type: ignore[no-any-return]  # gzip's own type
     if head == _ZIP:
         file.close()
         raise SetupError(f"{path.name} is a ZIP archive.", "Unpack it, and import the files in it.", exit_code=2)

@@ -49,9 +49,9 @@ def read_rows(path: Path, tool: HistoryTool) -> Iterator[tuple[int, ExportRow] |
 def _refuse_totals(path: Path, tool: HistoryTool, columns: frozenset[str]) -> None:
     if columns.issuperset(tool.needed) and (tool is not TABLE or has_needed_columns(columns)):
         return
-    shown = ", ".join(" ".join(name.split()) for name in sorted(columns)[:_COLUMNS_SHOWN])
+    column_list = ", ".join(" ".join(name.split()) for name in sorted(columns)[:_COLUMNS_SHOWN])
     raise SetupError(
-        f"{path.name} has no events of {tool.name}, but totals or something else (columns: {shown}). "
+        f"{path.name} has no events of {tool.name}, but totals or something else (columns: {column_list}). "
         "Numbers here are made of events, each with its time and its visitor.",
         tool.remedy,
         exit_code=2,
@@ -68,9 +68,9 @@ def _split_lines(path: Path) -> Iterator[bytes]:
     """Lines of any length."""
     open_parts: list[bytes] = []
     for part in read_utf8(path):
-        first, *others = part.split(b"\n")
+        first, *later_lines = part.split(b"\n")
         open_parts.append(first)
-        for line in others:
+        for line in later_lines:
             yield b"".join(open_parts)
             open_parts = [line]
     yield b"".join(open_parts)

@@ -25,15 +25,15 @@ async def replay_history(
     records: Iterator[CollectedRecord], begin: int, log: RecordLog, note: Callable[[int], Awaitable[None]]
 ) -> int:
     """Send all records. `note` is told how many are acknowledged, those before `begin` included. Returns that."""
-    sent, portion = begin, list[CollectedRecord]()
+    events_sent, portion = begin, list[CollectedRecord]()
     for record in records:
         is_full = len(portion) >= PORTION_EVENTS_MAX
         if portion and (is_full or record.timestamp_ms - portion[0].timestamp_ms > PORTION_MS_MAX):
             await log.append(portion)
-            sent += len(portion)
-            await note(sent)
+            events_sent += len(portion)
+            await note(events_sent)
             portion = []
         portion.append(record)
     await log.append(portion)
-    await note(sent + len(portion))
-    return sent + len(portion)
+    await note(events_sent + len(portion))
+    return events_sent + len(portion)

@@ -75,8 +75,8 @@ class EventSpool:
             self._note(RowFault(line, "The row has no time that can be read."))
             return
         raw = json.dumps(event).encode()
-        ready, refused = run_steps([draft_single(raw, str(event["type"]), self._project, self._arrival)], {})
-        for refusal in refused:
+        ready, refusals = run_steps([draft_single(raw, str(event["type"]), self._project, self._arrival)], {})
+        for refusal in refusals:
             self._note(RowFault(line, f"{refusal.reason.value}: {refusal.detail}"))
         for draft in ready:
             self._store(draft)

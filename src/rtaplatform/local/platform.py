@@ -167,13 +167,13 @@ def plan_servers(
 
 def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, say: Say) -> None:
     """Prepare the servers concurrently, start each as soon as it is prepared, and wait until all answer."""
-    prepared: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]] = queue.SimpleQueue()
+    outcomes: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]] = queue.SimpleQueue()
     for server in servers:
-        threading.Thread(target=_prepare, args=(server, say, prepared), daemon=True).start()
+        threading.Thread(target=_prepare, args=(server, say, outcomes), daemon=True).start()
     names_left = {server.name for server in servers}
     for _ in supervisor.tick(PREPARE_SECONDS_MAX):
-        while names_left and not prepared.empty():
-            server, error = prepared.get()
+        while names_left and not outcomes.empty():
+            server, error = outcomes.get()
             if error:
                 raise error
             names_left.discard(server.name)
@@ -187,17 +187,17 @@ def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, sa
 
 
 def _prepare(
-    server: EmbeddedServer, say: Say, prepared: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]]
+    server: EmbeddedServer, say: Say, outcomes: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]]
 ) -> None:
     try:
         server.prepare(say)
     except OSError as error:
         remedy = "See whether the disk is full or read-only, or name another folder with --data-dir."
-        prepared.put((server, SetupError(f"{server.name} cannot be prepared: {error}", remedy)))
+        outcomes.put((server, SetupError(f"{server.name} cannot be prepared: {error}", remedy)))
     except Exception as error:  # noqa: BLE001  # raised again in the main thread
-        prepared.put((server, error))
+        outcomes.put((server, error))
     else:
-        prepared.put((server, None))
+        outcomes.put((server, None))
 
 
 def _migrate(options: LaunchOptions, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:

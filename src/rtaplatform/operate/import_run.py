@@ -103,10 +103,10 @@ async def _send(
 ) -> None:
     project_id, digest, file = entry
 
-    async def note(sent: int) -> None:
-        now = ImportedFile(file.tool, file.run, file.events, sent, sent == file.events)
+    async def note(events_sent: int) -> None:
+        now = ImportedFile(file.tool, file.run, file.events, events_sent, events_sent == file.events)
         await database.run(lambda connection: note_progress(connection, project_id, digest, now))
-        show("sent", sent, file.events)
+        show("sent", events_sent, file.events)
 
     producer = build_producer(kafka, CollectSettings(), MachineClock())
     await producer.start()

@@ -83,8 +83,8 @@ def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None)
     aggregates, broker = RedisStore(store), Broker(kafka)
     aggregates.load_functions()
     ids, starts = _read_log_starts(broker)
-    chosen = range(store.shards) if shard is None else [shard]
-    names = {number: begin_again(aggregates, number, ids, starts) for number in chosen}
+    shards = range(store.shards) if shard is None else [shard]
+    names = {number: begin_again(aggregates, number, ids, starts) for number in shards}
     aggregates.close()
     return [f"shard {number}: generation {name}, counted again from the log's start" for number, name in names.items()]
 

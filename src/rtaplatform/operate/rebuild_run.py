@@ -41,7 +41,7 @@ class RebuildRun:
         """`worker` has the limits of a batch. `shard` is None for all shards."""
         if shard is not None and shard >= store.shards:
             raise SetupError(f"There is no shard {shard}: there are {store.shards}, from 0.", "See RTA_REDIS_SHARDS.")
-        self._chosen = range(store.shards) if shard is None else range(shard, shard + 1)
+        self._shard_range = range(store.shards) if shard is None else range(shard, shard + 1)
         self._shards = store.shards
         batch_size = BatchSize()
         self._store = RedisStore(store, note_call=batch_size.note_call)
@@ -55,7 +55,7 @@ class RebuildRun:
             KafkaDeadLetters(kafka),
             self._generations,
             shards=store.shards,
-            only=self._chosen,
+            only=self._shard_range,
             batch_size=batch_size,
         )
         self._keep_old_hours = keep_old_hours
@@ -77,18 +77,18 @@ class RebuildRun:
         """Check whether the rebuild can run. Returns lines to print. Raises SetupError if it cannot."""
         Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
         extents = self._read_extents()
-        states = {shard: self._store.read_state(shard) for shard in self._chosen}
+        states = {shard: self._store.read_state(shard) for shard in self._shard_range}
         lines = [line for shard, state in states.items() for line in self._check_shard(shard, state)]
-        lost = [line for shard, state in states.items() for line in _list_losses(shard, state, extents)]
-        if lost and not partial:
+        losses = [line for shard, state in states.items() for line in _list_losses(shard, state, extents)]
+        if losses and not partial:
             raise SetupError(
-                "The log no longer holds everything that the live totals include:\n  " + "\n  ".join(lost),
+                "The log no longer holds everything that the live totals include:\n  " + "\n  ".join(losses),
                 "To leave that out of the new totals: rta rebuild --partial. The live ones stay until the switch.",
                 exit_code=4,
             )
         self._old_generations = {shard: state.generation for shard, state in states.items() if state}
         lines += self._check_room(self._old_generations)
-        return lines + [f"not in the new totals: {line}" for line in lost]
+        return lines + [f"not in the new totals: {line}" for line in losses]
 
     def _check_shard(self, shard: int, state: ShardState | None) -> list[str]:
         if state is not None and (state.schema, state.shards) != (SCHEMA, self._shards):
@@ -175,7 +175,7 @@ class RebuildRun:
         start_offsets = self._start_offsets or {}
         seconds = max(time.monotonic() - self._started_at, 0.001)
         records = sum(offset - start_offsets.get(partition, 0) for partition, offset in self._next_offsets.items())
-        names = {str(shard): self._rebuild.names[shard] for shard in self._chosen}
+        names = {str(shard): self._rebuild.names[shard] for shard in self._shard_range}
         return {
             "generations": names,
             "resumed": sorted(self._rebuild.resumed),
@@ -193,13 +193,13 @@ def abandon(store: StoreSettings, shard: int | None) -> list[str]:
     """Drop and delete the generation of an unfinished rebuild. Returns one line per shard."""
     aggregates = RedisStore(store)
     generations = RedisGenerations(aggregates, store.shards)
-    chosen = range(store.shards) if shard is None else [shard]
-    dropped = {number: drop(generations, number) for number in chosen}
+    shards = range(store.shards) if shard is None else [shard]
+    generations_dropped = {number: drop(generations, number) for number in shards}
     Cleaner(generations, store.shards).run_steps(CLEANING_STEPS)
     aggregates.close()
     return [
         f"shard {number}: {f'dropped {name}' if name else 'nothing was being built'}"
-        for number, name in dropped.items()
+        for number, name in generations_dropped.items()
     ]
 
 

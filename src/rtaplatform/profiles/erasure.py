@@ -125,10 +125,10 @@ class PersonErasure:
         key = f"{erasure.project}:{subject}".encode()
         # This comes before any receipt: a rebuild counts from the log and would otherwise ignore the erasure.
         await asyncio.to_thread(self._append_record, key, encode_erasure(record))
-        removed = await asyncio.to_thread(
+        removed_counts = await asyncio.to_thread(
             self._forget, erasure.project, hash_persons(erasure.user_id, erasure.anonymous_ids)
         )
-        receipt = make_receipt(erasure, removed, await asyncio.to_thread(self._read_retention))
+        receipt = make_receipt(erasure, removed_counts, await asyncio.to_thread(self._read_retention))
         values = {"project": erasure.project_id, "id": erasure.id, "receipt": json.dumps(receipt)}
         await self._database.run(lambda connection: connection.execute(_FINISH, values))
         return receipt

@@ -40,8 +40,8 @@ NO_PROFILE: Mapping[str, Any] = {"profile": 0, "fields": 0, "traits": 0, "anonym
 LogRetention = Mapping[str, tuple[int, int]]  # topic → milliseconds and bytes per partition; -1: no limit
 
 
-def make_receipt(erasure: ErasureInProgress, removed: Mapping[str, int], retention: LogRetention) -> dict[str, Any]:
-    """`removed` is the answer of Redis. A receipt holds no anonymous id and no profile data, only their numbers."""
+def make_receipt(erasure: ErasureInProgress, removals: Mapping[str, int], retention: LogRetention) -> dict[str, Any]:
+    """`removals` is the answer of Redis. A receipt holds no anonymous id and no profile data, only their numbers."""
     return {
         "id": erasure.id,
         "project": erasure.project,
@@ -52,7 +52,7 @@ def make_receipt(erasure: ErasureInProgress, removed: Mapping[str, int], retenti
             "fields": erasure.fields,
             "traits": erasure.traits,
             "anonymous_ids": len(erasure.anonymous_ids),
-            "redis_members": sum(removed.values()),
+            "redis_members": sum(removals.values()),
         },
         "remains": [
             *(_describe_topic(topic, *retention[topic], erasure.at_ms) for topic in sorted(retention)),

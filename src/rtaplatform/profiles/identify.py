@@ -44,15 +44,15 @@ def read_identify(record: LogRecord, stream_time_ms: int) -> IdentifyTraits | No
         record_timestamp_ms=record.timestamp_ms if record.timestamp_ms >= 0 else stream_time_ms,
         was_collected=record.was_collected,
     )
-    decoded = msgspec.json.decode(value, type=_IdentifyRecord)
-    if _read_identifier(decoded.type) != "identify":
+    identify_record = msgspec.json.decode(value, type=_IdentifyRecord)
+    if _read_identifier(identify_record.type) != "identify":
         return None
     if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
         raise Quarantined("dead", "It is ahead of the record's time.")
     if event.is_bot:
         raise Quarantined("bot", "It was made by a bot.")
-    user_id = _read_user_id(decoded)
-    fields, left_out = _read_fields(decoded)
+    user_id = _read_user_id(identify_record)
+    fields, left_out = _read_fields(identify_record)
     stamp = FieldStamp(event.time_ms, f"{topic}:{partition:04}:{record.offset:019}")
     return IdentifyTraits(event.project, user_id, stamp, record.timestamp_ms, fields, left_out)
 
@@ -106,8 +106,8 @@ def _clean_fields(traits: dict[str, Raw], left_out: Counter[str]) -> dict[str, A
     for key, raw in traits.items():
         try:
             values[make_storable(key)] = _read_value(key, raw)
-        except Quarantined as quarantined:
-            left_out[str(quarantined.reason)] += 1
+        except Quarantined as error:
+            left_out[str(error.reason)] += 1
     fields: dict[str, Any] = {}
     for name, limit in (("email", EMAIL_CHARS_MAX), ("name", NAME_CHARS_MAX)):
         if name in values:

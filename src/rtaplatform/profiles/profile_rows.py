@@ -79,13 +79,13 @@ def write_batch(connection: Connection, batch: Mapping[ProfileKey, Sequence[Iden
     connection.execute(_SHARE, {"projects": sorted(projects.values())})
     events_by_key = {(projects[p.project], p.user_id): list(e) for p, e in batch.items() if p.project in projects}
     outcomes = Counter({"unknown_project": _count_events(batch) - _count_events(events_by_key)})
-    unerased = _without_erased(connection, events_by_key)
-    outcomes["erased"] = _count_events(events_by_key) - _count_events(unerased)
-    keys = sorted(unerased)
+    events_to_write = _without_erased(connection, events_by_key)
+    outcomes["erased"] = _count_events(events_by_key) - _count_events(events_to_write)
+    keys = sorted(events_to_write)
     connection.execute(_LOCK, _make_columns(keys))
     changed_rows = []
     for row in map(dict, connection.execute(_READ, _make_columns(keys)).mappings()):
-        events = unerased[row["project_id"], row["id"]]
+        events = events_to_write[row["project_id"], row["id"]]
         columns = to_row(fold(from_row(row), events))
         is_changed = any(columns[name] != row[name] for name in columns)
         outcomes["applied" if is_changed else "unchanged"] += len(events)
@@ -100,15 +100,15 @@ def _without_erased(
     connection: Connection, batch: Mapping[UserKey, list[IdentifyTraits]]
 ) -> dict[UserKey, list[IdentifyTraits]]:
     """The batch without the events of erased users. Events after such a user was created again remain."""
-    remaining = dict(batch)
+    events_left = dict(batch)
     for project_id, user_id, created_ms in connection.execute(_ERASED, _make_columns(sorted(batch))):
-        events = remaining.pop((project_id, user_id))
+        events = events_left.pop((project_id, user_id))
         later_events = [
             e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_timestamp_ms) > created_ms
         ]
         if later_events:
-            remaining[project_id, user_id] = later_events
-    return remaining
+            events_left[project_id, user_id] = later_events
+    return events_left
 
 
 def _make_columns(keys: Sequence[UserKey]) -> dict[str, Any]:

@@ -149,9 +149,9 @@ def read_batch(records: Sequence[tuple[LogRecord, int]], read: ReadRecord = read
             event = read(record, stream_time_ms)
             if event is not None:
                 to_row(fold(UserProfile(), [event]))  # an event that cannot be folded raises here, by itself
-        except Quarantined as quarantined:
+        except Quarantined as fault:
             events += 1
-            telemetry.PROFILES_EVENTS.labels(quarantined.reason if type(quarantined.reason) is str else "dead").inc()
+            telemetry.PROFILES_EVENTS.labels(fault.reason if type(fault.reason) is str else "dead").inc()
         except NOT_OF_A_RECORD:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the bug is: one record must not end the process for ever

@@ -49,7 +49,7 @@ class Queue:
 
 
 def _make_collector(queue: Any, now: float = 0.0) -> Collector:
-    return Collector(Log(), rejected=RejectedEvents(lambda _config: queue, {}, LetterBudget(lambda: now)))
+    return Collector(Log(), rejected_events=RejectedEvents(lambda _config: queue, {}, LetterBudget(lambda: now)))
 
 
 def _read_letters(result: str) -> float:

@@ -34,84 +34,84 @@ def build_answers(
 ) -> list[Answer]:
     """Build the answers of one moment. Questions of one period share the counts of its quality."""
     quality: dict[tuple[Tile, ...], dict[str, int]] = {}
-    built = []
+    new_answers = []
     for job in jobs:
         tiles = job.plan.period.whole
         if tiles not in quality:
             quality[tiles] = _sum_quality(job.plan, answers)
-        built.append(_build_answer(job, answers, snapshot, fresh, now_ms, quality[tiles]))
-    return built
+        new_answers.append(_build_answer(job, answers, snapshot, fresh, now_ms, quality[tiles]))
+    return new_answers
 
 
 def _build_answer(
     job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int,
     quality: Mapping[str, int],
 ) -> Answer:  # fmt: skip
-    planned = job.plan
-    query, period = planned.query, planned.period
+    plan = job.plan
+    query, period = plan.query, plan.period
     rows = build_shown_rows(job, answers, now_ms)
-    before = None if isinstance(planned.shape, OnlinePlan) else period.before
+    before = None if isinstance(plan.shape, OnlinePlan) else period.before
     return Answer(
         metric=query.metric,
-        unit=planned.metric.unit,
+        unit=plan.metric.unit,
         start=format_minute(period.start, period.zone),
         end=format_minute(period.end, period.zone),
-        interval="none" if isinstance(planned.shape, OnlinePlan) else query.interval,
+        interval="none" if isinstance(plan.shape, OnlinePlan) else query.interval,
         timezone=period.zone,
-        results=_list_results(planned, rows),
-        meta=_make_meta(planned, answers, rows, fresh, quality),
-        currency=snapshot.project.currency if planned.metric.unit == "money" else UNSET,
+        results=_list_results(plan, rows),
+        meta=_make_meta(plan, answers, rows, fresh, quality),
+        currency=snapshot.project.currency if plan.metric.unit == "money" else UNSET,
         previous_from=UNSET if before is None else format_minute(before[0], period.zone),
         previous_to=UNSET if before is None else format_minute(before[1], period.zone),
     )
 
 
-def find_row_limit(planned: QueryPlan) -> int:
+def find_row_limit(plan: QueryPlan) -> int:
     """The requested limit. The plan's limit is one more, to tell whether there are further rows."""
-    return planned.query.limit - 1 if planned.query.breakdown else 1
+    return plan.query.limit - 1 if plan.query.breakdown else 1
 
 
-def _list_results(planned: QueryPlan, rows: ShownRows) -> list[Result]:
+def _list_results(plan: QueryPlan, rows: ShownRows) -> list[Result]:
     times: list[str] = []
-    if planned.query.interval != "none" and not isinstance(planned.shape, OnlinePlan):
-        times = [format_minute(span.start, planned.period.zone) for span in planned.period.spans]
-    return [_make_result(planned, row, times) for row in rows.rows[: find_row_limit(planned)]]
+    if plan.query.interval != "none" and not isinstance(plan.shape, OnlinePlan):
+        times = [format_minute(span.start, plan.period.zone) for span in plan.period.spans]
+    return [_make_result(plan, row, times) for row in rows.rows[: find_row_limit(plan)]]
 
 
-def _make_result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
+def _make_result(plan: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     return Result(
-        dict(zip(planned.query.breakdown, map(to_shown_value, row.key), strict=True)),
+        dict(zip(plan.query.breakdown, map(to_shown_value, row.key), strict=True)),
         row.total,
         row.previous,
         list(zip(times, row.points, strict=False)),
     )
 
 
-def _sum_quality(planned: QueryPlan, answers: Mapping[Read, Any]) -> dict[str, int]:
+def _sum_quality(plan: QueryPlan, answers: Mapping[Read, Any]) -> dict[str, int]:
     """Sum the counts of `meta` over the period."""
-    buckets = make_table(list_quality_reads(planned), answers).values()
+    buckets = make_table(list_quality_reads(plan), answers).values()
     return {name: sum(cells.get(measure, 0) for cells in buckets) for name, measure in QUALITY_MEASURES.items()}
 
 
 def _make_meta(
-    planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness, quality: Mapping[str, int]
+    plan: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness, quality: Mapping[str, int]
 ) -> Meta:
-    currencies = make_table(list_currency_reads(planned), answers).values()
+    currencies = make_table(list_currency_reads(plan), answers).values()
     return Meta(
         as_of=None if fresh.as_of_ms is None else format_instant(fresh.as_of_ms),
         lag_ms=fresh.lag_ms,
-        complete=fresh.is_complete and planned.period.is_kept,
+        complete=fresh.is_complete and plan.period.is_kept,
         exact=rows.error == 0,
         error=rows.error,
         **quality,
         other_currencies=sum(c.get("other_currencies", 0) for c in currencies)
-        if planned.metric.unit == "money"
+        if plan.metric.unit == "money"
         else UNSET,
-        more_rows=len(rows.rows) > find_row_limit(planned) if planned.query.breakdown else UNSET,
-        traits=AT_APPLY if list_traits(list_dimensions(planned.query)) else UNSET,
-        reasons=_list_reasons(planned, fresh) or UNSET,
+        more_rows=len(rows.rows) > find_row_limit(plan) if plan.query.breakdown else UNSET,
+        traits=AT_APPLY if list_traits(list_dimensions(plan.query)) else UNSET,
+        reasons=_list_reasons(plan, fresh) or UNSET,
     )
 
 
-def _list_reasons(planned: QueryPlan, fresh: Freshness) -> list[str]:
-    return [*planned.period.reasons, *([] if fresh.is_complete else [INCOMPLETE])]
+def _list_reasons(plan: QueryPlan, fresh: Freshness) -> list[str]:
+    return [*plan.period.reasons, *([] if fresh.is_complete else [INCOMPLETE])]

@@ -120,7 +120,7 @@ class Engine:
         self, plans: Sequence[QueryPlan], cost: RequestCost, settings: ProjectSettings, now_ms: int
     ) -> Reply | None:
         """None if the project's settings have changed since planning, or if changed buckets must be read first."""
-        jobs = [await self._prepare(planned) for planned in plans]
+        jobs = [await self._prepare(plan) for plan in plans]
         parts = [part for job in jobs for part in job.reading_jobs]
         require_few_sketches([(part.plan, part.groups) for part in parts if part.groups])
         snapshot, answers_of_reads = await self._read(settings.slug, jobs, now_ms)
@@ -144,11 +144,11 @@ class Engine:
     async def _read(
         self, slug: str, jobs: Sequence[QuestionJob], now_ms: int, more_reads: Sequence[Read] = ()
     ) -> tuple[Snapshot, Answers]:
-        merged = merge_reads([*more_reads, *list_reads(jobs, now_ms)])
-        reads = list(dict.fromkeys(merged.values()))
+        all_reads = merge_reads([*more_reads, *list_reads(jobs, now_ms)])
+        reads = list(dict.fromkeys(all_reads.values()))
         snapshot = await self._unchanged_answers.ask(slug, reads)
         answers = dict(zip(reads, snapshot.answers, strict=True))
-        return snapshot, {read: answers[merged[read]] for read in merged}
+        return snapshot, {read: answers[all_reads[read]] for read in all_reads}
 
     def touch(self, projects: Container[str] | None) -> None:
         """Note a change notification: the numbers of these projects have changed, or of all if None."""
@@ -176,36 +176,36 @@ class Engine:
         self._projects[slug] = snapshot.project
         return self._freshness.observe(snapshot, self._clock())
 
-    async def _prepare(self, planned: QueryPlan) -> QuestionJob:
-        match planned.shape:
+    async def _prepare(self, plan: QueryPlan) -> QuestionJob:
+        match plan.shape:
             case SumsPlan() as shape:
-                products = await self._read_products(planned, shape.attributes)
-                window = self._windows.find(planned)
+                products = await self._read_products(plan, shape.attributes)
+                window = self._windows.find(plan)
                 if window is None:
-                    return QuestionJob(planned, products=products)
+                    return QuestionJob(plan, products=products)
                 assert isinstance(window, SumsCache)
                 window.prepare(products)
-                await self._read_portions(planned, window, list_tiles(planned))
-                return QuestionJob(planned, window=window, products=products)
+                await self._read_portions(plan, window, list_tiles(plan))
+                return QuestionJob(plan, window=window, products=products)
             case PersonsPlan() as shape:
-                return await self._prepare_persons(planned, shape)
+                return await self._prepare_persons(plan, shape)
             case OnlinePlan() | DailyPlan():
-                return QuestionJob(planned)
+                return QuestionJob(plan)
             case DerivedPlan(parts=parts):
-                return QuestionJob(planned, parts=tuple([await self._prepare(part) for part in parts]))
+                return QuestionJob(plan, parts=tuple([await self._prepare(part) for part in parts]))
 
-    async def _read_products(self, planned: QueryPlan, joined: Sequence[str]) -> ProductTable | None:
-        if not joined:
+    async def _read_products(self, plan: QueryPlan, attributes: Sequence[str]) -> ProductTable | None:
+        if not attributes:
             return None
         if self._catalog is None:
             raise Unavailable("postgres", "there is no catalog")
-        return await self._catalog.find_table(planned.project.slug)
+        return await self._catalog.find_table(plan.project.slug)
 
-    async def _read_portions(self, planned: QueryPlan, window: WindowCache, tiles: Sequence[Tile]) -> None:
+    async def _read_portions(self, plan: QueryPlan, window: WindowCache, tiles: Sequence[Tile]) -> None:
         """Read large new parts of the question's window in advance, in portions."""
         for portion in window.list_portions(tiles):
             reads = window.list_reads(portion)
-            snapshot = await self._reader.read(planned.project.slug, reads)
+            snapshot = await self._reader.read(plan.project.slug, reads)
             answers = dict(zip(reads, snapshot.answers, strict=True))
             numbers = _count_fields(snapshot) * window.work_per_field
             await self.side_thread.run(numbers, partial(window.update, snapshot, portion, answers))
@@ -215,58 +215,54 @@ class Engine:
                     allowed=f"at most {KEPT_BYTES_MAX >> 20} MB of numbers in all buckets", hint="Use a later `from`.",
                 )  # fmt: skip
 
-    async def _prepare_persons(self, planned: QueryPlan, shape: PersonsPlan) -> QuestionJob:
-        window = self._windows.find(planned)
-        products = await self._read_products(planned, shape.attributes)
+    async def _prepare_persons(self, plan: QueryPlan, shape: PersonsPlan) -> QuestionJob:
+        window = self._windows.find(plan)
+        products = await self._read_products(plan, shape.attributes)
         with suppress(Unable):  # then count all products, or let the store unite them
             if isinstance(window, VisitorUpperBounds):
-                return QuestionJob(planned, await self._rank_products(planned, shape, window))
+                return QuestionJob(plan, await self._rank_products(plan, shape, window))
             if isinstance(window, UnitedSketches):
                 assert products is not None
-                return await self._prepare_union(planned, window, products)
+                return await self._prepare_union(plan, window, products)
         values = shape.values or ("",)
-        if needs_values(planned, shape):
-            answer = (
-                await self._unchanged_answers.ask(planned.project.slug, [make_values_read(planned, shape)])
-            ).answers[0]
+        if needs_values(plan, shape):
+            answer = (await self._unchanged_answers.ask(plan.project.slug, [make_values_read(plan, shape)])).answers[0]
             assert isinstance(answer, list)
             values = tuple(str(value) for value in answer)
-        elif not planned.query.breakdown and not shape.attributes:
-            return QuestionJob(planned, (((), values),))
-        groups = group_values(planned, shape, values, products)
-        if planned.query.breakdown and len(groups) > planned.query.limit:
-            groups = await find_greatest_groups(
-                partial(self._reader.read, planned.project.slug), planned, shape, groups
-            )
-        return QuestionJob(planned, groups, products=products)
+        elif not plan.query.breakdown and not shape.attributes:
+            return QuestionJob(plan, (((), values),))
+        groups = group_values(plan, shape, values, products)
+        if plan.query.breakdown and len(groups) > plan.query.limit:
+            groups = await find_greatest_groups(partial(self._reader.read, plan.project.slug), plan, shape, groups)
+        return QuestionJob(plan, groups, products=products)
 
-    async def _prepare_union(self, planned: QueryPlan, window: UnitedSketches, products: ProductTable) -> QuestionJob:
+    async def _prepare_union(self, plan: QueryPlan, window: UnitedSketches, products: ProductTable) -> QuestionJob:
         """Raises `Unable` if the sketches are too large, or if the store has the library of an earlier version."""
         window.prepare(products)
-        tiles = list_union_tiles(planned)
+        tiles = list_union_tiles(plan)
         window.drop_others(tiles, None)  # for the same reason as in _rank_products
         if new_tiles := window.list_new(tiles):
-            sizes = (await self._reader.read(planned.project.slug, list_sketch_size_reads(new_tiles))).answers
+            sizes = (await self._reader.read(plan.project.slug, list_sketch_size_reads(new_tiles))).answers
             size = sum(number for answer in sizes for bucket in _require_cells(answer) for number in bucket.values())
             if size > SKETCH_BYTES_MAX:
                 raise Unable("redis", f"{size} bytes of sketches are too many to be kept")
-        await self._read_portions(planned, window, tiles)
-        return QuestionJob(planned, window=window, products=products)
+        await self._read_portions(plan, window, tiles)
+        return QuestionJob(plan, window=window, products=products)
 
     async def _rank_products(
-        self, planned: QueryPlan, shape: PersonsPlan, bounds: VisitorUpperBounds
+        self, plan: QueryPlan, shape: PersonsPlan, bounds: VisitorUpperBounds
     ) -> tuple[Group, ...]:
-        tiles, slug = planned.period.tiles, planned.project.slug
+        tiles, slug = plan.period.tiles, plan.project.slug
         bounds.drop_others(tiles, None)  # no newest bucket: recounting costs more than finding out that it has changed
         for _ in range(ATTEMPTS_MAX):
-            await self._read_portions(planned, bounds, tiles)
+            await self._read_portions(plan, bounds, tiles)
             reads = bounds.list_reads(tiles)
             snapshot = await self._unchanged_answers.ask(slug, reads)
             if bounds.update(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
-                is_kept = planned.query.limit <= KEPT_COUNTS_MAX  # else the answers are too many to be kept
+                is_kept = plan.query.limit <= KEPT_COUNTS_MAX  # else the answers are too many to be kept
                 read = self._unchanged_answers.ask if is_kept else self._reader.read
-                return await find_greatest_products(partial(read, slug), planned, shape, bounds.copy_ranking())
-        raise Unavailable("redis", f"the history of {planned.project.slug} keeps changing")
+                return await find_greatest_products(partial(read, slug), plan, shape, bounds.copy_ranking())
+        raise Unavailable("redis", f"the history of {plan.project.slug} keeps changing")
 
 
 def _count_fields(snapshot: Snapshot) -> int:

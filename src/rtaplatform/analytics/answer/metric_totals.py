@@ -34,8 +34,8 @@ ENGAGEMENT_DIMENSIONS = SESSIONS.dimensions
 
 def list_total_queries(query: Query, names: Sequence[str]) -> list[Query]:
     """One query for each of these metrics that can have the filters of `query`, all for one period."""
-    answered = _list_answered(tuple(names), tuple(name for name, _ in query.filters))
-    return [replace(query, metric=name, period_metrics=tuple(names)) for name in answered]
+    metrics = _list_answered(tuple(names), tuple(name for name, _ in query.filters))
+    return [replace(query, metric=name, period_metrics=tuple(names)) for name in metrics]
 
 
 @lru_cache(maxsize=256)
@@ -51,11 +51,13 @@ async def read_totals(engine: Engine, project: str, query: Query, names: Sequenc
     """
     answers = await engine.answer(project, list_total_queries(query, names))
     first, totals = answers[0], {answer.metric: _make_total(answer) for answer in answers}
-    missing = [name for name in names if name not in totals]
-    totals |= {name: MetricTotal(METRICS[name].unit, None, None, None) for name in missing}
+    unknown_names = [name for name in names if name not in totals]
+    totals |= {name: MetricTotal(METRICS[name].unit, None, None, None) for name in unknown_names}
     meta = _merge_meta(answers)
-    if missing:
-        reason = f"{', '.join(missing)}: null, since they are not kept by {', '.join(n for n, _ in query.filters)}."
+    if unknown_names:
+        reason = (
+            f"{', '.join(unknown_names)}: null, since they are not kept by {', '.join(n for n, _ in query.filters)}."
+        )
         meta = replace(meta, reasons=[*(meta.reasons or ()), reason])
     return MetricTotals(
         first.start, first.end, first.timezone,

@@ -81,24 +81,24 @@ class QuestionJob(Struct, frozen=True):
 def list_reads(jobs: Sequence[QuestionJob], now_ms: int) -> list[Read]:
     """List what the questions of one moment read. Quality depends on `period.whole` alone: it is read once for each."""
     periods = {job.plan.period.whole: job.plan for job in jobs}
-    quality = [read for planned in periods.values() for read in list_quality_reads(planned)]
+    quality = [read for plan in periods.values() for read in list_quality_reads(plan)]
     numbers = [read for job in jobs for part in job.reading_jobs for read in _list_number_reads(part, now_ms)]
     return [*quality, *(read for job in jobs for read in list_currency_reads(job.plan)), *numbers]
 
 
 def _list_number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
-    planned, shape = job.plan, job.plan.shape
+    plan, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if job.window is not None:
-            return list(job.window.list_reads(list_tiles(planned)))
+            return list(job.window.list_reads(list_tiles(plan)))
         case PersonsPlan() if job.window is not None:
-            return [*list_sketch_gap_reads(planned, shape), *job.window.list_reads(list_union_tiles(planned))]
+            return [*list_sketch_gap_reads(plan, shape), *job.window.list_reads(list_union_tiles(plan))]
         case SumsPlan():
-            return list(list_sum_reads(planned, shape))
+            return list(list_sum_reads(plan, shape))
         case PersonsPlan():
-            return list_person_reads(planned, shape, job.groups)
+            return list_person_reads(plan, shape, job.groups)
         case DailyPlan():
-            return list(list_daily_reads(planned, shape))
+            return list(list_daily_reads(plan, shape))
         case OnlinePlan():
             return [_make_online_read(now_ms)]
         case DerivedPlan():
@@ -123,48 +123,48 @@ def _update_window(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snap
 
 def build_shown_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> ShownRows:
     """The rows of the answer; a breakdown has one row more than its limit, if there are as many."""
-    planned, shape = job.plan, job.plan.shape
+    plan, shape = job.plan, job.plan.shape
     if isinstance(shape, DerivedPlan):
         rows = [_build_stored_rows(part, answers, now_ms) for part in job.parts]
         if isinstance(shape.metric, QuantileMetric):
-            return build_quantile_rows(planned, shape.metric, rows[0])
-        return build_derived_rows(planned, shape.metric, shape.parts, rows)
+            return build_quantile_rows(plan, shape.metric, rows[0])
+        return build_derived_rows(plan, shape.metric, shape.parts, rows)
     scale = shape.scale if isinstance(shape, SumsPlan) else 1
     return scale_rows(_build_stored_rows(job, answers, now_ms), scale)
 
 
 def _build_stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
-    planned, shape = job.plan, job.plan.shape
+    plan, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if isinstance(job.window, SumsCache):
-            return job.window.build_rows(planned, shape, job.products)
+            return job.window.build_rows(plan, shape, job.products)
         case SumsPlan():
-            return build_sum_rows(planned, shape, answers, job.products)
+            return build_sum_rows(plan, shape, answers, job.products)
         case PersonsPlan() if isinstance(job.window, UnitedSketches):
-            return AnswerRows(job.window.build_rows(planned, shape), find_persons_error(planned, shape, answers))
+            return AnswerRows(job.window.build_rows(plan, shape), find_persons_error(plan, shape, answers))
         case PersonsPlan():
-            return build_person_rows(planned, shape, job.groups, answers)
+            return build_person_rows(plan, shape, job.groups, answers)
         case DailyPlan():
-            return build_daily_rows(planned, shape, answers)
+            return build_daily_rows(plan, shape, answers)
         case OnlinePlan():
             return AnswerRows([AnswerRow((), int(answers[_make_online_read(now_ms)]), None, [])], error=0)
         case DerivedPlan():
             raise AssertionError("a part of a derived metric is not derived")
 
 
-def list_tiles(planned: QueryPlan) -> tuple[Tile, ...]:
+def list_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
     """List all buckets of the question."""
-    return (*planned.period.tiles, *(planned.period.previous or ()))
+    return (*plan.period.tiles, *(plan.period.previous or ()))
 
 
-def list_quality_reads(planned: QueryPlan) -> list[ReadFields]:
-    return list_cell_reads(QUALITY.name, planned.period.whole, tuple(QUALITY_MEASURES.values()))
+def list_quality_reads(plan: QueryPlan) -> list[ReadFields]:
+    return list_cell_reads(QUALITY.name, plan.period.whole, tuple(QUALITY_MEASURES.values()))
 
 
-def list_currency_reads(planned: QueryPlan) -> list[ReadFields]:
-    if planned.metric.unit != "money":
+def list_currency_reads(plan: QueryPlan) -> list[ReadFields]:
+    if plan.metric.unit != "money":
         return []
-    return list_cell_reads(ACTIVITY.name, planned.period.whole, ("other_currencies",))
+    return list_cell_reads(ACTIVITY.name, plan.period.whole, ("other_currencies",))
 
 
 def _make_online_read(now_ms: int) -> ReadOnline:

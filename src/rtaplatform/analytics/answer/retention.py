@@ -70,8 +70,8 @@ async def read_retention(engine: Engine, project: str, request: RetentionRequest
     cohorts = []
     for place, (time, bucket) in enumerate(zip(times, _list_buckets(reading.plan), strict=True)):
         cells = table.get(bucket, {})
-        retained = [cells.get(name, 0) for name in request.fields[: count - place]]
-        cohorts.append(Cohort(time, retained[0], retained))
+        counts = [cells.get(name, 0) for name in request.fields[: count - place]]
+        cohorts.append(Cohort(time, counts[0], counts))
     is_short = any(name.startswith(SHORT_PREFIX) for cells in table.values() for name in cells)
     meta = replace(reading.answer.meta, exact=not is_short, error=find_sum_error(is_short))
     return RetentionTable(request.cohort, cohorts, meta)

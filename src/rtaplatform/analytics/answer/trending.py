@@ -51,8 +51,8 @@ class TrendingProducts:
         for id, row in rows:
             value, score = row.total or 0, compute_score(answer, row, half_life_ms)
             change = (value - row.previous) / row.previous if row.previous else None
-            shown = read_catalog_fields(products.get(id))
-            results.append(TrendingProduct(id, value, score, row.previous, change, *shown))
+            catalog_fields = read_catalog_fields(products.get(id))
+            results.append(TrendingProduct(id, value, score, row.previous, change, *catalog_fields))
         return Trending(
             by, answer.start, answer.end, half_life_ms // 1000, results, answer.meta,
             answer.previous_from, answer.previous_to,
@@ -79,8 +79,8 @@ def choose_interval(window_ms: int) -> str:
 def compute_score(answer: Answer, row: Result, half_life_ms: int) -> Number:
     starts = [_parse_ms(time) for time, _ in row.points]
     weights = compute_weights(starts, _parse_ms(answer.end), half_life_ms)
-    weighted = sum(weight * (number or 0) for weight, (_, number) in zip(weights, row.points, strict=True))
-    return round(weighted / ONE, SCORE_DIGITS)
+    weighted_sum = sum(weight * (number or 0) for weight, (_, number) in zip(weights, row.points, strict=True))
+    return round(weighted_sum / ONE, SCORE_DIGITS)
 
 
 def _parse_ms(text: str) -> int:

@@ -48,8 +48,8 @@ def read_moment(text: str, field: str) -> TimeExpression:
     # An unescaped + in a URL arrives as a space.
     zone = (offset or "").replace(" ", "+").replace("z", "Z")
     try:
-        parsed = datetime.fromisoformat(f"{day}T{(time or '00:00').replace(',', '.')}{zone}")
-        return _to_expression(parsed)
+        moment = datetime.fromisoformat(f"{day}T{(time or '00:00').replace(',', '.')}{zone}")
+        return _to_expression(moment)
     except (ValueError, OverflowError):
         raise _make_time_error(text, field) from None
 

@@ -47,7 +47,7 @@ def list_total_fields(rollup: str, measures: Iterable[str], with_bots: bool) -> 
         totals = [ANCHORS.get(rollup, "count")]
     else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged; so with refunds
         extra = {"units": ["orders"], "revenue": ["orders"], "refunds": [REFUND_EVENTS]}
-        extra |= {name: [shared] for name, shared in SHARED.items()}
+        extra |= {name: [shared_name] for name, shared_name in SHARED.items()}
         totals = [name for measure in measures for name in (measure, *extra.get(measure, ()))]
     prefixes = ("", BOT_PREFIX) if with_bots else ("",)
     return tuple(dict.fromkeys(prefix + name for prefix in prefixes for name in totals))

@@ -37,9 +37,9 @@ class WindowCaches:
         is_for: Callable[[QueryPlan], bool] | None = None,
         *,
         windows_max: int = WINDOWS_MAX,
-        fixed: int = FIXED_MAX,
+        fixed_max: int = FIXED_MAX,
     ) -> None:
-        self._is_for, self._windows_max, self._fixed_max = is_for or has_window, windows_max, fixed
+        self._is_for, self._windows_max, self._fixed_max = is_for or has_window, windows_max, fixed_max
         self._sliding_windows: dict[tuple[Any, ...], WindowCache] = {}
         self._fixed_windows: dict[tuple[Any, ...], WindowCache] = {}
 

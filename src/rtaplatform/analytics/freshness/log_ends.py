@@ -62,7 +62,9 @@ class LogEndHistory:
     def __init__(self) -> None:
         self._samples: list[EndSample] = []
         self._growths: dict[PartitionId, LogGrowth] = {}
-        self._reported: Mapping[PartitionId, int] = {}  # the ends of the newest sample, as the brokers reported them
+        self._reported_ends: Mapping[
+            PartitionId, int
+        ] = {}  # the ends of the newest sample, as the brokers reported them
         self._lower_since: dict[PartitionId, float] = {}
 
     @property
@@ -86,18 +88,18 @@ class LogEndHistory:
         previous = self.latest
         number = self._samples[-1].number + 1 if self._samples else 0
         highest = {place: max(end, previous.get(place, 0)) for place, end in ends.items()}
-        self._reported = dict(ends)
+        self._reported_ends = dict(ends)
         self._samples.append(EndSample(number, at, highest, frozenset(place.topic_id for place in highest)))
         for place, end in highest.items():
             self._growths.setdefault(place, LogGrowth([], [], [])).add(number, at.monotonic_s, end)
-        fallen = [place for place in highest if self._has_fallen(place, at.monotonic_s)]
+        fallen_places = [place for place in highest if self._has_fallen(place, at.monotonic_s)]
         if len(self._samples) >= SAMPLES_MAX:
             self._thin(at.monotonic_s)
-        return {place: lower for place in fallen if (lower := self.accept_fall(place)) is not None}
+        return {place: lower for place in fallen_places if (lower := self.accept_fall(place)) is not None}
 
     def accept_fall(self, place: PartitionId) -> int | None:
         """Accept a lower end and return it; None if the end is not lower. All samples forget what lay beyond it."""
-        end = self._reported.get(place)
+        end = self._reported_ends.get(place)
         if end is None or end >= self.latest[place]:
             return None
         self._lower_since.pop(place, None)
@@ -140,7 +142,7 @@ class LogEndHistory:
         return bisect_left(self._samples, number, key=lambda sample: sample.number)
 
     def _has_fallen(self, place: PartitionId, now_s: float) -> bool:
-        if self._reported[place] >= self.latest[place]:
+        if self._reported_ends[place] >= self.latest[place]:
             self._lower_since.pop(place, None)
             return False
         return now_s - self._lower_since.setdefault(place, now_s) >= FALLEN_S

@@ -27,23 +27,23 @@ class ShardObserver:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._list_slugs, self._read, self._shards, self._now = list_slugs, read, shards, now
-        self._chosen: dict[int, str] = {}
+        self._slugs: dict[int, str] = {}
         self._logged_errors: dict[int, str] = {}
         self._listed_at = float("-inf")
 
     async def observe(self) -> None:
         """Read every shard. Raises Unavailable. If the projects cannot be listed, the next call tries again."""
-        is_first = not self._chosen
+        is_first = not self._slugs
         if not is_first:  # known shards come first, so that a catalog that hangs does not delay them
             await self._read_all()
         if self._now() - self._listed_at >= PROJECTS_SECONDS:
-            self._chosen = {find_shard(slug, self._shards): slug for slug in await self._list_slugs()}
+            self._slugs = {find_shard(slug, self._shards): slug for slug in await self._list_slugs()}
             self._listed_at = self._now()
         if is_first:
             await self._read_all()
 
     async def _read_all(self) -> None:
-        for shard, slug in self._chosen.items():
+        for shard, slug in self._slugs.items():
             try:
                 await self._read(slug)
                 self._logged_errors.pop(shard, None)

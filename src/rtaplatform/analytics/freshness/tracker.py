@@ -68,23 +68,23 @@ class FreshnessTracker:
         self._positions: dict[tuple[int, PartitionId], LedgerPosition] = {}
         self._floors: dict[PartitionId, int] = {}
         self._stops: dict[int, dict[str, str]] = {}
-        self._torn: set[int] = set()
+        self._torn_shards: set[int] = set()
 
     def sample(self, before: LogInstant, ends: Mapping[PartitionId, int]) -> None:
         """Add a sample of the logs' ends. `before` is a moment before they were read."""
         for place, end in self._ends.add(before, ends).items():
             self._forget_beyond(place, end)
 
-    def seed(self, committed: Mapping[PartitionId, int]) -> None:
+    def seed(self, offsets: Mapping[PartitionId, int]) -> None:
         """Note the group's committed offsets: every shard's ledger has been that far."""
-        for place, offset in committed.items():
+        for place, offset in offsets.items():
             self._floors[place] = max(offset, self._floors.get(place, 0))
 
     def observe(self, snapshot: Snapshot, now: LogInstant) -> Freshness:
         """Note a snapshot's ledger, and return how fresh and complete its answers are."""
         shard = snapshot.shard
         self._stops[shard] = dict(snapshot.stops)
-        (self._torn.add if snapshot.torn else self._torn.discard)(shard)
+        (self._torn_shards.add if snapshot.torn else self._torn_shards.discard)(shard)
         offsets = self._find_offsets(snapshot)
         self._drop_other_partitions(shard, offsets)
         for place, offset in offsets.items():
@@ -111,15 +111,17 @@ class FreshnessTracker:
                 for (shard, place), position in sorted(self._positions.items())
             ],
             {f"{shard}/{subject}": reason for shard, stops in self._stops.items() for subject, reason in stops.items()},
-            sorted(self._torn),
+            sorted(self._torn_shards),
         )  # fmt: skip
 
     def estimate_progress(self) -> tuple[int, int]:
         """Estimate how many records are counted, and how many wait. Each shard has its own part of a partition."""
         ends, shards = self._ends.latest, len({shard for shard, _ in self._positions}) or 1
-        counted = sum(position.offset for position in self._positions.values())
-        waiting = sum(max(0, ends.get(place, 0) - position.offset) for (_, place), position in self._positions.items())
-        return counted // shards, waiting // shards
+        events_counted = sum(position.offset for position in self._positions.values())
+        events_waiting = sum(
+            max(0, ends.get(place, 0) - position.offset) for (_, place), position in self._positions.items()
+        )
+        return events_counted // shards, events_waiting // shards
 
     # inside ----------------------------------------------------------------------------------------------------
 
@@ -173,10 +175,10 @@ class FreshnessTracker:
     ) -> LogInstant | None:
         """Behind every sample: the stream time of the partition that lags most is the best that is known."""
         oldest = self._ends.oldest_at
-        lagging = [place for place, end in self._ends.latest.items() if end > offsets.get(place, 0)]
-        if oldest is None or not all(place in ledger for place in lagging):
+        lagging_places = [place for place, end in self._ends.latest.items() if end > offsets.get(place, 0)]
+        if oldest is None or not all(place in ledger for place in lagging_places):
             return None
-        wall_ms = min([oldest.wall_ms, *(ledger[place].stream_time_ms for place in lagging)])
+        wall_ms = min([oldest.wall_ms, *(ledger[place].stream_time_ms for place in lagging_places)])
         return LogInstant(wall_ms, oldest.monotonic_s - (oldest.wall_ms - wall_ms) / 1000)
 
     @staticmethod

@@ -25,10 +25,10 @@ def find_answer_changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[An
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
         if before == after:
             continue
-        dropped = _count_dropped(before, after)
-        if dropped is None:
+        drop_count = _count_dropped(before, after)
+        if drop_count is None:
             return None
-        updates.append(_make_update(index, before, after, dropped))
+        updates.append(_make_update(index, before, after, drop_count))
     return updates
 
 
@@ -58,24 +58,24 @@ def _count_dropped(before: Answer, after: Answer) -> int | None:
         return 0
     if not new or new[0] not in old:
         return None
-    dropped = old.index(new[0])
-    old_times = old[dropped:]
-    return dropped if new[: len(old_times)] == old_times else None
+    drop_count = old.index(new[0])
+    old_times = old[drop_count:]
+    return drop_count if new[: len(old_times)] == old_times else None
 
 
 def _list_times(points: Sequence[Point]) -> list[str]:
     return [time for time, _ in points]
 
 
-def _make_update(index: int, before: Answer, after: Answer, dropped: int) -> AnswerUpdate:
+def _make_update(index: int, before: Answer, after: Answer, drop_count: int) -> AnswerUpdate:
     old = {_name(result): result for result in before.results}
     new = {_name(result): result for result in after.results}
-    changed = [_diff_result(old.get(name), result, dropped) for name, result in new.items()]
+    changes = [_diff_result(old.get(name), result, drop_count) for name, result in new.items()]
     fields = {name: getattr(after, name) for name in Answer.__struct_fields__ if name != "results"}
     return AnswerUpdate(
         **fields,
         index=index,
-        results=[result for result in changed if result is not None],
+        results=[result for result in changes if result is not None],
         removed=[result.dimensions for name, result in old.items() if name not in new],
         order=_find_order(old, new),
     )
@@ -86,17 +86,17 @@ def _find_order(old: Mapping[RowName, Result], new: Mapping[RowName, Result]) ->
 
     UNSET if they are in this order already.
     """
-    merged = [*(name for name in old if name in new), *(name for name in new if name not in old)]
-    if merged == list(new):
+    order = [*(name for name in old if name in new), *(name for name in new if name not in old)]
+    if order == list(new):
         return UNSET
-    places = {name: place for place, name in enumerate(merged)}
+    places = {name: place for place, name in enumerate(order)}
     return [places[name] for name in new]
 
 
-def _diff_result(before: Result | None, after: Result, dropped: int) -> Result | None:
+def _diff_result(before: Result | None, after: Result, drop_count: int) -> Result | None:
     if before is None:
         return after
-    old_points = before.points[dropped:] if dropped else before.points
+    old_points = before.points[drop_count:] if drop_count else before.points
     if old_points == after.points and _is_same_but_points(before, after):
         return None
     points = [point for old, point in zip(old_points, after.points, strict=False) if old != point]

@@ -26,8 +26,8 @@ REST_S_MAX = 10.0
 class ComputeBudget:
     def __init__(self, at_once: int = AT_ONCE, now: Callable[[], float] = time.monotonic) -> None:
         self._free_slots, self._now = at_once, now
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._used: dict[str, tuple[float, float]] = {}  # project → seconds used, decayed up to this time
+        self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
+        self._used_seconds: dict[str, tuple[float, float]] = {}  # project → seconds used, decayed up to this time
 
     @asynccontextmanager
     async def turn(self, project: str) -> AsyncIterator[None]:
@@ -45,18 +45,18 @@ class ComputeBudget:
 
     def charge(self, project: str, seconds: float) -> None:
         """Count computing time outside of a turn: the first answer of a stream."""
-        self._used[project] = (self._compute_use(project) + seconds, self._now())
-        if len(self._used) > PROJECTS_MAX:
-            least_first = sorted(self._used, key=self._compute_use)
+        self._used_seconds[project] = (self._compute_use(project) + seconds, self._now())
+        if len(self._used_seconds) > PROJECTS_MAX:
+            least_first = sorted(self._used_seconds, key=self._compute_use)
             for idle_project in least_first[: PROJECTS_MAX // 2]:
-                del self._used[idle_project]
+                del self._used_seconds[idle_project]
 
     async def _enter(self, project: str) -> None:
         if self._free_slots:
             self._free_slots -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(project, deque()).append(turn)
+        self._waiters.setdefault(project, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -65,17 +65,17 @@ class ComputeBudget:
             raise
 
     def _pass_slot_on(self) -> None:
-        while self._waiting:
-            project = min(self._waiting, key=self._compute_use)
-            queue = self._waiting[project]
+        while self._waiters:
+            project = min(self._waiters, key=self._compute_use)
+            queue = self._waiters[project]
             turn = queue.popleft()
             if not queue:
-                del self._waiting[project]
+                del self._waiters[project]
             if not turn.done():
                 turn.set_result(None)
                 return
         self._free_slots += 1
 
     def _compute_use(self, project: str) -> float:
-        seconds, as_of = self._used.get(project, (0.0, 0.0))
+        seconds, as_of = self._used_seconds.get(project, (0.0, 0.0))
         return seconds * math.exp2((as_of - self._now()) / HALF_LIFE_S)

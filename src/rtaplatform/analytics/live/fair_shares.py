@@ -48,16 +48,16 @@ class FairShares(Generic[P]):
     def take(self, holder: ShareHolder, place: P, weight: int = 1) -> ReclaimedPlace[P]:
         """Take a place, or give a place that is taken this weight."""
         owner = self._holders.get(place, holder)
-        added = weight - self._places.get(owner, {}).get(place, 0)
+        addition = weight - self._places.get(owner, {}).get(place, 0)
         given_up: list[P] = []
-        while self._weight + added > self._weight_max:
-            victim = self._choose_victim(owner, added, exclude=place)
+        while self._weight + addition > self._weight_max:
+            victim = self._choose_victim(owner, addition, exclude=place)
             if victim is None:
                 # Places already given up stay given up: their holders had too many.
                 return ReclaimedPlace(False, given_up)
             given_up.append(victim)
             self.leave(victim)
-        self._add(owner, place, added)
+        self._add(owner, place, addition)
         return ReclaimedPlace(True, given_up)
 
     def leave(self, place: P) -> None:

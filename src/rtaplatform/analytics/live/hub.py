@@ -156,24 +156,24 @@ class LiveHub:
         return HISTORY_POINTS_IN_ALL_MAX // max(1, len(self._live_queries))
 
     def _take_seat(self, holder: ShareHolder, seat: LiveSeat) -> None:
-        reclaimed = self._seats.take(holder, seat)
-        for other in reclaimed.given_up:
+        old_seats = self._seats.take(holder, seat)
+        for other in old_seats.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()
             other.problem = Busy(GIVES_WAY.format(what="stream"), retry_after_seconds=30)
             other.wake()
-        if not reclaimed.is_held:
+        if not old_seats.is_held:
             raise Busy(
                 f"{self._connections_max} live connections are open, and this key has its share.",
                 retry_after_seconds=10,
             )
 
     def _take_question(self, holder: ShareHolder, question: LiveQuestion, weight: int) -> None:
-        reclaimed = self._questions.take(holder, question, weight)
-        for other in reclaimed.given_up:
+        old_questions = self._questions.take(holder, question, weight)
+        for other in old_questions.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()
             if (live_query := self._live_queries.pop(other, None)) is not None:
                 live_query.end(Busy(GIVES_WAY.format(what="question"), retry_after_seconds=30))
-        if not reclaimed.is_held:
+        if not old_questions.is_held:
             raise Busy(
                 f"{QUESTIONS_MAX} different live questions are open, and this key has its share.",
                 retry_after_seconds=10,

@@ -79,17 +79,17 @@ def needs_declaration(queries: Iterable[Query], project: ProjectSettings) -> boo
 
 def _list_undeclared(query: Query, project: ProjectSettings) -> tuple[list[str], list[str]]:
     """The properties and the traits, in order of their names."""
-    named = list_dimensions(query)
+    dimensions = list_dimensions(query)
     return (
-        sorted(list_properties(named) - {*project.event_properties}),
-        sorted(list_traits(named) - {*project.user_traits}),
+        sorted(list_properties(dimensions) - {*project.event_properties}),
+        sorted(list_traits(dimensions) - {*project.user_traits}),
     )
 
 
 def require_declared(query: Query, project: ProjectSettings) -> None:
     """Raises `InvalidParameter` for a property or a user trait that the project does not declare."""
     properties, traits = _list_undeclared(query, project)
-    for kind, prefix, names, declared, setting in (
+    for kind, prefix, names, declared_names, setting in (
         ("property", PREFIX, properties, project.event_properties, "event_properties"),
         ("user trait", TRAIT_PREFIX, traits, project.user_traits, "user_traits"),
     ):
@@ -97,7 +97,7 @@ def require_declared(query: Query, project: ProjectSettings) -> None:
             raise InvalidParameter(
                 f"The project declares no {kind} {name!r}.",
                 field="breakdown" if prefix + name in query.breakdown else prefix + name,
-                allowed=[prefix + declared_name for declared_name in declared],
+                allowed=[prefix + declared_name for declared_name in declared_names],
                 hint=f'Declare it first: PATCH /v1/projects/{{id}} with {{"{setting}": […]}}. '
                 "Events count from then on.",
             )

@@ -85,11 +85,13 @@ def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cu
     _require_size(query, period)
     if query.breakdown:
         query = replace(query, limit=query.limit + 1)
-    bounded = [_bound_fields(shape, period) for shape in shapes]
+    bounded_fields = [_bound_fields(shape, period) for shape in shapes]
     if not isinstance(metric, DerivedMetric | QuantileMetric):
-        return QueryPlan(query, project, metric, period, bounded[0], _weigh_points(query, period))
+        return QueryPlan(query, project, metric, period, bounded_fields[0], _weigh_points(query, period))
     parts, part_query = metric.parts, _ask_for_parts(replace(query, limit=ALL_ROWS), metric)
-    plans = [QueryPlan(part_query, project, part, period, shape) for part, shape in zip(parts, bounded, strict=True)]
+    plans = [
+        QueryPlan(part_query, project, part, period, shape) for part, shape in zip(parts, bounded_fields, strict=True)
+    ]
     return QueryPlan(query, project, metric, period, DerivedPlan(metric, tuple(plans)))
 
 

@@ -105,8 +105,8 @@ def _plan_sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
     source = _choose_source(query, metric)
     allowed = {name: frozenset(map(to_stored_value, values)) for name, values in query.filters}
     if source.events:
-        named = frozenset(source.events)
-        allowed["event"] = named & allowed.get("event", named)
+        event_names = frozenset(source.events)
+        allowed["event"] = event_names & allowed.get("event", event_names)
     rollup_dimensions, attributes = source.rollup.dimensions, _list_attributes(query)
     dimensions = (*rollup_dimensions, *attributes)
     filters = tuple(allowed.get(name) for name in dimensions)
@@ -145,16 +145,16 @@ def _list_attributes(query: Query) -> tuple[str, ...]:
 
 
 def _choose_source(query: Query, metric: AdditiveMetric) -> MetricSource:
-    needed = {name for name, _ in query.filters} | set(query.breakdown)
+    dimensions = {name for name, _ in query.filters} | set(query.breakdown)
     for source in metric.sources:
-        if needed <= set(source.dimensions):
+        if dimensions <= set(source.dimensions):
             return source
     rollups = {source.rollup.name: list(source.dimensions) for source in metric.sources}
-    nearest = max(metric.sources, key=lambda s: len(needed & set(s.dimensions)))
+    nearest = max(metric.sources, key=lambda s: len(dimensions & set(s.dimensions)))
     raise InvalidParameter(
-        f"No rollup of {metric.name} holds {', '.join(sorted(needed))} together; the nearest is "
+        f"No rollup of {metric.name} holds {', '.join(sorted(dimensions))} together; the nearest is "
         f"{nearest.rollup.name} ({', '.join(nearest.dimensions)}).",
-        field="breakdown" if query.breakdown else next(n for n in needed if n not in nearest.dimensions),
+        field="breakdown" if query.breakdown else next(n for n in dimensions if n not in nearest.dimensions),
         allowed=rollups, hint="Leave out what the nearest does not hold, or ask two questions.",
     )  # fmt: skip
 
@@ -179,16 +179,16 @@ def _name_fields(source: MetricSource, filters: tuple[frozenset[str] | None, ...
 
 def _plan_persons(query: Query) -> PersonsPlan:
     values_of, attributes = dict(query.filters), _list_attributes(query)
-    named = {PRODUCT_ID if name in attributes else name for name in (*values_of, *query.breakdown)}
-    if len(named) > 1:
+    dimensions = {PRODUCT_ID if name in attributes else name for name in (*values_of, *query.breakdown)}
+    if len(dimensions) > 1:
         raise InvalidParameter(
             "Distinct persons are kept by one dimension at a time; a product's attributes go with product_id.",
-            field="breakdown" if query.breakdown else sorted(named)[1],
-            allowed=sorted(named), hint="Filter or break down by one of them.",
+            field="breakdown" if query.breakdown else sorted(dimensions)[1],
+            allowed=sorted(dimensions), hint="Filter or break down by one of them.",
         )  # fmt: skip
-    if not named:
+    if not dimensions:
         return PersonsPlan("", ("",))
-    dimension = named.pop()
+    dimension = dimensions.pop()
     values = tuple(sorted(set(map(to_stored_value, values_of[dimension])))) if dimension in values_of else None
     if values and "" in values and dimension in WITH_VALUES_ONLY:
         raise InvalidParameter(

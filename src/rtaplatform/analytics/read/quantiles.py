@@ -38,8 +38,8 @@ def build_quantile_rows(plan: QueryPlan, metric: QuantileMetric, counts: AnswerR
         for key, rows in by_key.items()
     }
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (totals[key] is None, -(totals[key] or 0), key))
-    shown = [_make_row(plan, metric, key, totals[key], by_key[key]) for key in first]
-    return ShownRows(shown, None if counts.error is None else LENGTH_ERROR)
+    shown_rows = [_make_row(plan, metric, key, totals[key], by_key[key]) for key in first]
+    return ShownRows(shown_rows, None if counts.error is None else LENGTH_ERROR)
 
 
 def _make_row(

@@ -48,7 +48,7 @@ class ShownRows(Struct, frozen=True):
     error: float | None
 
 
-def scale_rows(stored: AnswerRows, scale: int) -> ShownRows:
+def scale_rows(stored_rows: AnswerRows, scale: int) -> ShownRows:
     """Divide the stored numbers by `scale`."""
     rows = [
         ShownRow(
@@ -57,9 +57,9 @@ def scale_rows(stored: AnswerRows, scale: int) -> ShownRows:
             None if row.previous is None else divide(row.previous, scale),
             [divide(number, scale) for number in row.points],
         )
-        for row in stored.rows
+        for row in stored_rows.rows
     ]
-    return ShownRows(rows, stored.error)
+    return ShownRows(rows, stored_rows.error)
 
 
 def divide(upper: int, lower: int) -> Number:

@@ -74,11 +74,12 @@ def _measure_steps(report: BenchReport, way: str, bodies: list[bytes], draft: Ca
     seconds: dict[str, float] = {}
     count = 0
     for body in bodies:
-        ready, refused = run_steps(draft(body), seconds)
-        assert not refused, refused
+        ready, refusals = run_steps(draft(body), seconds)
+        assert not refusals, refusals
         count += len(ready)
     report.add_row(
-        way=f"steps of a {way}", **{f"{step}_us": _to_micro(taken / count) for step, taken in seconds.items()}
+        way=f"steps of a {way}",
+        **{f"{step}_us": _to_micro(step_seconds / count) for step, step_seconds in seconds.items()},
     )
 
 
@@ -121,10 +122,10 @@ async def _measure_requests(report: BenchReport, singles: list[bytes], batches: 
 
 async def _run(request: Request, numbers: range, at_once: int) -> None:
     """Send all requests, `at_once` of them side by side."""
-    waiting = iter(numbers)
+    next_numbers = iter(numbers)
 
     async def keep_sending() -> None:
-        for number in waiting:
+        for number in next_numbers:
             await request(number)
 
     await asyncio.gather(*(keep_sending() for _ in range(at_once)))
@@ -169,11 +170,11 @@ class _DemoKeys:
 
 def _measure_plain_loop(report: BenchReport, batches: list[bytes], batch_events: int) -> None:
     producer = Producer(make_collector_config(NO_CLUSTER, CollectSettings()) | MOCK_CLUSTER)
-    unacknowledged = 0
+    records_open = 0
 
     def note_delivery(_error: Any, _message: Any) -> None:
-        nonlocal unacknowledged
-        unacknowledged -= 1
+        nonlocal records_open
+        records_open -= 1
 
     cpu_s = time.thread_time()
     for body in batches:
@@ -181,8 +182,8 @@ def _measure_plain_loop(report: BenchReport, batches: list[bytes], batch_events:
             event["projectId"], event["receivedAt"] = "demo", "2026-11-28T00:00:00.000Z"
             key = f"demo:{event['anonymousId']}".encode()
             producer.produce("rta.events.web", _encode(event), key=key, on_delivery=note_delivery)
-            unacknowledged += 1
-        while unacknowledged > 20_000:
+            records_open += 1
+        while records_open > 20_000:
             producer.poll(0.01)
         producer.poll(0)
     producer.flush()

@@ -108,13 +108,13 @@ class _LoadSender:
             except OSError:
                 await asyncio.sleep(0.1)
 
-    def replace(self, lost: _LoadConnection) -> None:
+    def replace(self, old_connection: _LoadConnection) -> None:
         """A connection was closed: its calls have no answer, and another takes its place."""
-        self.outcome.statuses[NO_ANSWER] += len(lost.due)
-        lost.due.clear()
+        self.outcome.statuses[NO_ANSWER] += len(old_connection.due)
+        old_connection.due.clear()
         for connections in (self.idle, self.busy):
-            if lost in connections:
-                connections.remove(lost)
+            if old_connection in connections:
+                connections.remove(old_connection)
         self.news.set()
         if time.perf_counter() < self.end_s:
             task = asyncio.ensure_future(self.open())

@@ -34,7 +34,7 @@ class LiveCrowd:
         self._host, self._port = address.hostname or "", address.port or 80
         self._key, self._event = key, event
         self._connecting = asyncio.Semaphore(CONNECTING_MAX)
-        self._changed = asyncio.Event()
+        self._change = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.connected: set[int] = set()
         self.arrivals: dict[int, dict[int, float]] = defaultdict(dict)
@@ -58,8 +58,8 @@ class LiveCrowd:
         return list(self.arrivals[probe].values())
 
     async def _wait_for_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+        self._change.clear()
+        await self._change.wait()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -102,7 +102,7 @@ class LiveCrowd:
                 for probe in range(newest_probe + 1, max(totals) + 1):
                     self.arrivals[probe].setdefault(number, now)
                 newest_probe = max(newest_probe, *totals)
-                self._changed.set()
+                self._change.set()
 
     @staticmethod
     async def _send_pongs(writer: asyncio.StreamWriter) -> None:

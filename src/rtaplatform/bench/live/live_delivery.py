@@ -46,7 +46,7 @@ class LiveMeasurement:
 
     def __init__(self, stack: BenchStack, report: BenchReport, probes: int) -> None:
         self._stack, self._report, self._probes = stack, report, probes
-        self._event, self._sent = f"Probe {secrets.token_hex(4)}", 0
+        self._event, self._probes_sent = f"Probe {secrets.token_hex(4)}", 0
         self._crowd = LiveCrowd(stack.url, stack.keys.read_key, self._event)
         self._collector = httpx.Client(headers={"Authorization": f"Bearer {stack.keys.write_key}"}, timeout=30)
 
@@ -73,13 +73,15 @@ class LiveMeasurement:
         for _ in range(self._probes):
             await asyncio.sleep(random.uniform(0.1, 0.4))  # at any moment of the hub's ticks
             accepted_at = await asyncio.to_thread(self._send_probe)
-            delays += [at - accepted_at for at in await self._crowd.wait_arrived(self._sent, ARRIVAL_SECONDS_MAX)]
+            delays += [
+                at - accepted_at for at in await self._crowd.wait_arrived(self._probes_sent, ARRIVAL_SECONDS_MAX)
+            ]
         return delays
 
     def _send_probe(self) -> float:
         body = {"event": self._event, "anonymousId": secrets.token_hex(6)}
         self._collector.post(f"{self._stack.url}/v1/track", json=body).raise_for_status()
-        self._sent += 1
+        self._probes_sent += 1
         return time.perf_counter()
 
     async def _measure_stalled(self, number: int) -> None:

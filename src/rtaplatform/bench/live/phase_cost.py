@@ -36,7 +36,7 @@ def describe_cost(start: CostReading, end: CostReading) -> dict[str, float | str
     """The API's processor time for each message, in µs, and how many hundredths of a core each process took."""
     seconds, messages = end.at_s - start.at_s, end.messages - start.messages
     taken_s = {name: end.cpu_s[name] - start.cpu_s[name] for name in start.cpu_s}
-    shares = (f"{name} {taken / seconds:.0%}" for name, taken in sorted(taken_s.items()))
+    shares = (f"{name} {cpu_seconds / seconds:.0%}" for name, cpu_seconds in sorted(taken_s.items()))
     return {
         "messages": round(messages),
         "api_us_per_message": round(taken_s["api"] / max(1, messages) * 1e6, 1),

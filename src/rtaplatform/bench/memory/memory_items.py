@@ -74,8 +74,8 @@ def describe_field(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
         cells = {make_field(rollup.measures[0], *values(n)): n + 1 for n in range(in_one)}
         keys = [CellsKey(project, rollup.name, BucketKind.MINUTE, first + n) for n in range(buckets)]
         writes = [(key, part) for key in keys for part in split_into_batches(cells.items())]
-        several = split_into_batches(writes, max(1, AT_ONCE // in_one))
-        return [Delta([], cells={key: dict(part) for key, part in portion}) for portion in several]
+        batches = split_into_batches(writes, max(1, AT_ONCE // in_one))
+        return [Delta([], cells={key: dict(part) for key, part in portion}) for portion in batches]
 
     return MemoryItem(f"field of {rollup.name}", in_one, buckets * in_one, make_deltas)
 
@@ -88,8 +88,8 @@ def describe_sketch(project: str, members: int) -> MemoryItem:
         hour = _choose_free_minute()
         keys = [SketchKey(project, BucketKind.HOUR, hour, "product_id", f"product-{n}") for n in range(sketches)]
         portions = [(key, portion) for key in keys for portion in split_into_batches(_make_ids(members))]
-        several = split_into_batches(portions, max(1, AT_ONCE // members))
-        return [Delta([], sketches={key: set(portion) for key, portion in part}) for part in several]
+        batches = split_into_batches(portions, max(1, AT_ONCE // members))
+        return [Delta([], sketches={key: set(portion) for key, portion in part}) for part in batches]
 
     return MemoryItem("sketch", members, sketches, make_deltas)
 
@@ -101,10 +101,10 @@ def describe_dedup_window(project: str, ids: int) -> MemoryItem:
         minute = _choose_free_minute()
         now_ms, name, token, deltas = minute * 60_000, f"{project}:{TOPIC}:0:", b"", list[Delta]()
         for portion in split_into_batches(range(ids)):
-            following = secrets.token_bytes(8)
+            next_token = secrets.token_bytes(8)
             new_ids = secrets.token_bytes(8 * len(portion))
-            deltas.append(Delta([], blocks=[BlockWrite(f"{name}{minute}", token, following, now_ms, new_ids, False)]))
-            token = following
+            deltas.append(Delta([], blocks=[BlockWrite(f"{name}{minute}", token, next_token, now_ms, new_ids, False)]))
+            token = next_token
         later = BlockWrite(f"{name}{minute + 5}", b"", token, now_ms + 300_000, secrets.token_bytes(8), False)
         return [*deltas, Delta([], blocks=[later])]
 

@@ -87,16 +87,16 @@ def delete(connection: Connection, ref: EntityRef, condition: Condition | None) 
 
 def merge_values(kind: EntityType, current: Any, values: Values) -> Values:
     """All fields of a row after a merge patch."""
-    merged = {name: values.get(name, current[name]) for name in kind.fields}
+    new_values = {name: values.get(name, current[name]) for name in kind.fields}
     name = kind.json_field
     if values.get(name):
-        merged[name] = merge(current[name], values[name])
+        new_values[name] = merge(current[name], values[name])
         try:
-            check_json(merged[name])
+            check_json(new_values[name])
         except InvalidParameter as error:
             error.field = name
             raise
-    return merged
+    return new_values
 
 
 def _update(connection: Connection, ref: EntityRef, row: EntityRow, new_values: Values) -> EntityRow:

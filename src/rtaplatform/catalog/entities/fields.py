@@ -91,7 +91,7 @@ def with_defaults(values: dict[str, Any], fields: Fields) -> dict[str, Any]:
     return {name: values.get(name, field.default) for name, field in fields.items()}
 
 
-def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
+def check_id(value: Any, reserved_ids: frozenset[str] = frozenset()) -> str:
     """An id as events hold it: 1 to 256 bytes of UTF-8 without control characters. A number becomes its text."""
     if type(value) is int:
         value = str(value)
@@ -101,8 +101,8 @@ def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
         raise InvalidParameter("An id holds no control character.", field="id", allowed=ID_SCHEMA)
     if is_too_long(value):
         raise InvalidParameter(f"An id has at most {ID_BYTES_MAX} bytes.", field="id", allowed=ID_SCHEMA)
-    if value in reserved:
-        allowed = f"anything but {', '.join(sorted(reserved))}"
+    if value in reserved_ids:
+        allowed = f"anything but {', '.join(sorted(reserved_ids))}"
         raise InvalidParameter(f"`{value}` is taken by paths of the API.", field="id", allowed=allowed)
     return value
 
@@ -143,10 +143,10 @@ def make_text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = F
 
 
 def make_pattern_field(pattern: str, chars_max: int, message: str) -> Field:
-    compiled = re.compile(pattern.replace("$", r"\Z"))
+    regex = re.compile(pattern.replace("$", r"\Z"))
 
     def read(value: Any) -> str:
-        if not isinstance(value, str) or len(value) > chars_max or "\x00" in value or not compiled.search(value):
+        if not isinstance(value, str) or len(value) > chars_max or "\x00" in value or not regex.search(value):
             # Of a list of values, the field names the list only.
             raise InvalidParameter(message, hint=f"Correct {value[:100]!r}." if isinstance(value, str) else None)
         return value

@@ -13,13 +13,13 @@ def merge(target: Any, patch: Any) -> Any:
     """`target` after `patch`: null removes, objects are merged, anything else replaces."""
     if not isinstance(patch, dict):
         return patch
-    merged = dict(target) if isinstance(target, dict) else {}
+    members = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:
-            merged.pop(name, None)
+            members.pop(name, None)
         else:
-            merged[name] = merge(merged.get(name), value)
-    return merged
+            members[name] = merge(members.get(name), value)
+    return members
 
 
 def is_same(value: Any, other_value: Any) -> bool:

@@ -99,15 +99,23 @@ def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:
 
 
 def _require_once(kind: EntityType, columns: list[CsvColumn]) -> None:
-    repeated = next((column for index, column in enumerate(columns) if column.name and column in columns[:index]), None)
+    repeated_column = next(
+        (column for index, column in enumerate(columns) if column.name and column in columns[:index]), None
+    )
     whole = CsvColumn(kind.json_field)
-    if repeated is None and whole in columns and any(column.name == whole.name and column.key for column in columns):
-        repeated = whole
-    if repeated is None and CsvColumn("id") in columns:
+    if (
+        repeated_column is None
+        and whole in columns
+        and any(column.name == whole.name and column.key for column in columns)
+    ):
+        repeated_column = whole
+    if repeated_column is None and CsvColumn("id") in columns:
         return
     message = "There is no column `id`."
-    if repeated is not None:
-        message = f"Column `{repeated.name}{'.' if repeated.key else ''}{repeated.key}` is there twice."
+    if repeated_column is not None:
+        message = (
+            f"Column `{repeated_column.name}{'.' if repeated_column.key else ''}{repeated_column.key}` is there twice."
+        )
     raise UnreadableBody(message, field="header", allowed=list_allowed_columns(kind), hint=_FORM)
 
 

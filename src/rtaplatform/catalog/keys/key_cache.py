@@ -59,18 +59,18 @@ class KeyCache:
         self._lookup_slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._roster, self._guesses = KeyRoster(database, now), GuessSlots()
         self._failed_at = -math.inf  # when PostgreSQL failed last, if it has not answered since
-        self._used: dict[str, datetime] = {}
+        self._last_uses: dict[str, datetime] = {}
         self._changes = 0
 
     async def find(self, key: str) -> KeyAccess | None:
         """What `key` opens, or None. Raises Unavailable."""
         return await self.find_hashed(hash_key(key)) if 0 < len(key) <= KEY_CHARS_MAX else None
 
-    async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
+    async def find_hashed(self, key_hash: bytes) -> KeyAccess | None:
         """Like `find`, for the hash of a key."""
-        access = await self._find(hashed)
-        if access is not None and (len(self._used) < ENTRIES_MAX or access.key_id in self._used):
-            self._used[access.key_id] = datetime.now(UTC)
+        access = await self._find(key_hash)
+        if access is not None and (len(self._last_uses) < ENTRIES_MAX or access.key_id in self._last_uses):
+            self._last_uses[access.key_id] = datetime.now(UTC)
         return access
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
@@ -78,14 +78,14 @@ class KeyCache:
         if not 0 < len(key) <= KEY_CHARS_MAX or is_mistyped(key):
             telemetry.KEY_LOOKUPS.labels("mistyped").inc()
             return None
-        hashed = hash_key(key)
-        if hashed in self._entries or self._is_remembered_as_unknown(hashed):
-            return await self.find_hashed(hashed)
+        key_hash = hash_key(key)
+        if key_hash in self._entries or self._is_remembered_as_unknown(key_hash):
+            return await self.find_hashed(key_hash)
         if may_guess and self._guesses.has_room(address):
             with self._guesses.hold(address):
-                return await self.find_hashed(hashed)
-        if await self._roster.lists(hashed):
-            return await self.find_hashed(hashed)
+                return await self.find_hashed(key_hash)
+        if await self._roster.lists(key_hash):
+            return await self.find_hashed(key_hash)
         telemetry.KEY_LOOKUPS.labels("not_tried").inc()
         if may_guess:
             raise NoRoomForGuesses
@@ -102,11 +102,11 @@ class KeyCache:
         self._roster.mark_changed()
         changed_ids = None if ids is None else set(ids)
         stale_since = self._now() - self._settings.key_cache_seconds - 1
-        for hashed, entry in list(self._entries.items()):
+        for key_hash, entry in list(self._entries.items()):
             if changed_ids is not None and entry.access.key_id in changed_ids:
-                del self._entries[hashed]
+                del self._entries[key_hash]
             elif changed_ids is None:
-                self._entries[hashed] = entry._replace(read_at=min(entry.read_at, stale_since))
+                self._entries[key_hash] = entry._replace(read_at=min(entry.read_at, stale_since))
 
     def note_project_change(self, project_id: str) -> None:
         """A project was changed or deleted, and its keys with it."""
@@ -122,19 +122,19 @@ class KeyCache:
             await self._write_used()
 
     async def _write_used(self) -> None:
-        uses, self._used = list(self._used.items()), {}
+        uses, self._last_uses = list(self._last_uses.items()), {}
         for start in range(0, len(uses), USED_AT_ONCE):
             try:
-                await self._database.run(partial(write_used, used=uses[start : start + USED_AT_ONCE]))
+                await self._database.run(partial(write_used, last_uses=uses[start : start + USED_AT_ONCE]))
             except Unavailable:
                 # These times are dropped: a key that is in use will be used again.
                 return
 
-    async def _find(self, hashed: bytes) -> KeyAccess | None:
-        if self._is_remembered_as_unknown(hashed):
+    async def _find(self, key_hash: bytes) -> KeyAccess | None:
+        if self._is_remembered_as_unknown(key_hash):
             telemetry.KEY_LOOKUPS.labels("unknown").inc()
             return None
-        entry = self._entries.get(hashed)
+        entry = self._entries.get(key_hash)
         if entry is not None and self._is_fresh(entry):
             telemetry.KEY_LOOKUPS.labels("fresh").inc()
             return _drop_expired(entry.access)
@@ -142,19 +142,19 @@ class KeyCache:
             telemetry.KEY_LOOKUPS.labels("stale").inc()
             if not self._is_left_alone():
                 with contextlib.suppress(Unavailable):
-                    self._renew(hashed)
+                    self._renew(key_hash)
             return _drop_expired(entry.access)
-        return _drop_expired(await self._read(hashed, entry))
+        return _drop_expired(await self._read(key_hash, entry))
 
-    def _is_remembered_as_unknown(self, hashed: bytes) -> bool:
-        return self._now() - self._unknown.get(hashed, -math.inf) <= UNKNOWN_SECONDS
+    def _is_remembered_as_unknown(self, key_hash: bytes) -> bool:
+        return self._now() - self._unknown.get(key_hash, -math.inf) <= UNKNOWN_SECONDS
 
-    async def _read(self, hashed: bytes, entry: _CachedKey | None) -> KeyAccess | None:
+    async def _read(self, key_hash: bytes, entry: _CachedKey | None) -> KeyAccess | None:
         try:
             if self._is_left_alone():
                 raise Unavailable("postgres", "No answer a moment ago.")
             # Shielded: requests share the look-up, and one that is cancelled must not end it.
-            return await asyncio.shield(self._renew(hashed))
+            return await asyncio.shield(self._renew(key_hash))
         except Unavailable:
             telemetry.KEY_LOOKUPS.labels("unavailable").inc()
             if entry is not None and self._may_be_served(entry):
@@ -173,24 +173,24 @@ class KeyCache:
     def _is_left_alone(self) -> bool:
         return self._now() - self._failed_at < LEAVE_ALONE_SECONDS
 
-    def _renew(self, hashed: bytes) -> asyncio.Task[KeyAccess | None]:
-        task = self._lookups.get(hashed)
+    def _renew(self, key_hash: bytes) -> asyncio.Task[KeyAccess | None]:
+        task = self._lookups.get(key_hash)
         # A finished task may still be here until the loop's next turn. It does not count as in flight.
         if task is None or task.done():
             if len(self._lookups) >= LOOKUPS_MAX:
                 raise Unavailable("postgres", "Too many keys are being looked up.")
-            task = asyncio.create_task(self._look_up(hashed))
-            self._lookups[hashed] = task
-            task.add_done_callback(lambda task: self._forget_lookup(hashed, task))
+            task = asyncio.create_task(self._look_up(key_hash))
+            self._lookups[key_hash] = task
+            task.add_done_callback(lambda task: self._forget_lookup(key_hash, task))
         return task
 
-    def _forget_lookup(self, hashed: bytes, task: asyncio.Task[KeyAccess | None]) -> None:
-        if self._lookups.get(hashed) is task:
-            del self._lookups[hashed]
+    def _forget_lookup(self, key_hash: bytes, task: asyncio.Task[KeyAccess | None]) -> None:
+        if self._lookups.get(key_hash) is task:
+            del self._lookups[key_hash]
         if not task.cancelled():
             task.exception()  # nobody waits for a renewal in the background
 
-    async def _look_up(self, hashed: bytes) -> KeyAccess | None:
+    async def _look_up(self, key_hash: bytes) -> KeyAccess | None:
         async with self._lookup_slots:
             if self._is_left_alone():
                 raise Unavailable("postgres", "No answer a moment ago.")
@@ -198,7 +198,7 @@ class KeyCache:
             asked_at, changes_before = self._now(), self._changes
             try:
                 seconds = min(self._settings.timeout_seconds, LOOK_UP_SECONDS_MAX)
-                access = await self._database.run(lambda connection: read_key(connection, hashed), seconds=seconds)
+                access = await self._database.run(lambda connection: read_key(connection, key_hash), seconds=seconds)
             except Unavailable:
                 self._failed_at = self._now()
                 raise
@@ -206,19 +206,19 @@ class KeyCache:
         telemetry.KEY_LOOKUPS.labels("read").inc()
         if changes_before != self._changes:
             asked_at -= self._settings.key_cache_seconds + 1
-        self._keep(hashed, access, asked_at)
+        self._keep(key_hash, access, asked_at)
         return access
 
-    def _keep(self, hashed: bytes, access: KeyAccess | None, read_at: float) -> None:
+    def _keep(self, key_hash: bytes, access: KeyAccess | None, read_at: float) -> None:
         """Unknown keys are kept apart: a flood of them evicts no entry that is needed while PostgreSQL is away."""
-        self._entries.pop(hashed, None)
-        self._unknown.pop(hashed, None)
+        self._entries.pop(key_hash, None)
+        self._unknown.pop(key_hash, None)
         if access is None:
-            self._unknown[hashed] = read_at
+            self._unknown[key_hash] = read_at
             while len(self._unknown) > UNKNOWN_ENTRIES_MAX:
                 del self._unknown[next(iter(self._unknown))]
             return
-        self._entries[hashed] = _CachedKey(access, read_at)
+        self._entries[key_hash] = _CachedKey(access, read_at)
         while len(self._entries) > ENTRIES_MAX:
             del self._entries[next(iter(self._entries))]
 

@@ -37,7 +37,7 @@ class KeyRoster:
 
     def __init__(self, database: Database, now: Callable[[], float] = time.monotonic) -> None:
         self._database, self._now = database, now
-        self._listed = b""
+        self._hash_prefixes = b""
         self._read_at, self._read_seconds = -AGE_SECONDS_MAX - 1, 0.0
         self._is_changed = True
         self._task: asyncio.Task[None] | None = None
@@ -46,9 +46,9 @@ class KeyRoster:
         """Note that keys were created or changed."""
         self._is_changed = True
 
-    async def lists(self, hashed: bytes) -> bool:
+    async def lists(self, key_hash: bytes) -> bool:
         """Whether there is a key with this hash. Raises Unavailable."""
-        if self._has(hashed):
+        if self._has(key_hash):
             return True
         if self._task is None and self._is_due():
             self._task = asyncio.create_task(self._read())
@@ -56,13 +56,13 @@ class KeyRoster:
         if self._task is not None:
             # Shielded: requests share this read, and one that is cancelled must not end it.
             await asyncio.shield(self._task)
-        return self._has(hashed)
+        return self._has(key_hash)
 
-    def _has(self, hashed: bytes) -> bool:
-        prefix, listed = hashed[:LISTED_BYTES], self._listed
-        count = len(listed) // LISTED_BYTES
-        index = bisect_left(range(count), prefix, key=lambda n: listed[n * LISTED_BYTES : (n + 1) * LISTED_BYTES])
-        return listed[index * LISTED_BYTES : (index + 1) * LISTED_BYTES] == prefix
+    def _has(self, key_hash: bytes) -> bool:
+        prefix, prefixes = key_hash[:LISTED_BYTES], self._hash_prefixes
+        count = len(prefixes) // LISTED_BYTES
+        index = bisect_left(range(count), prefix, key=lambda n: prefixes[n * LISTED_BYTES : (n + 1) * LISTED_BYTES])
+        return prefixes[index * LISTED_BYTES : (index + 1) * LISTED_BYTES] == prefix
 
     def _is_due(self) -> bool:
         age_max = CHANGED_AGE_SECONDS_MAX if self._is_changed else AGE_SECONDS_MAX
@@ -72,7 +72,7 @@ class KeyRoster:
         # Set before the read: a change during it causes another read.
         self._read_at, self._is_changed = self._now(), False
         try:
-            self._listed = await self._database.run(read_listed, seconds=READ_SECONDS_MAX)
+            self._hash_prefixes = await self._database.run(read_listed, seconds=READ_SECONDS_MAX)
             self._read_seconds = self._now() - self._read_at
         finally:
             self._task = None
@@ -93,29 +93,32 @@ def read_listed(connection: Connection) -> bytes:
         .limit(LISTED_MAX)
         .subquery()
     )
-    joined = func.string_agg(valid.c.listed, aggregate_order_by(literal(b"", LargeBinary), valid.c.listed))
-    return bytes(connection.scalar(select(joined)) or b"")
+    prefixes = func.string_agg(valid.c.listed, aggregate_order_by(literal(b"", LargeBinary), valid.c.listed))
+    return bytes(connection.scalar(select(prefixes)) or b"")
 
 
 class GuessSlots:
     """Limits how many unlisted keys are looked up at once, in all and per address."""
 
     def __init__(self) -> None:
-        self._taken: Counter[str] = Counter()
+        self._slots_taken: Counter[str] = Counter()
 
     def has_room(self, address: str) -> bool:
-        return self._taken.total() < GUESSES_AT_ONCE_MAX and self._taken[address] < GUESSES_AT_ONCE_OF_ADDRESS_MAX
+        return (
+            self._slots_taken.total() < GUESSES_AT_ONCE_MAX
+            and self._slots_taken[address] < GUESSES_AT_ONCE_OF_ADDRESS_MAX
+        )
 
     @contextmanager
     def hold(self, address: str) -> Iterator[None]:
         """Hold one slot. Check `has_room` first."""
-        self._taken[address] += 1
+        self._slots_taken[address] += 1
         try:
             yield
         finally:
-            self._taken[address] -= 1
-            if not self._taken[address]:
-                del self._taken[address]
+            self._slots_taken[address] -= 1
+            if not self._slots_taken[address]:
+                del self._slots_taken[address]
 
 
 class NoRoomForGuesses(Unavailable):

@@ -25,13 +25,13 @@ class KeyAccess(Struct, frozen=True):
     expires_at: datetime | None = None
 
 
-def read_key(connection: Connection, hashed: bytes) -> KeyAccess | None:
+def read_key(connection: Connection, key_hash: bytes) -> KeyAccess | None:
     """The key with this hash, if it is neither revoked nor expired."""
     row = (
         connection.execute(
             select(PROJECTS.c.slug, PROJECTS.c.id, KEYS.c.scopes, KEYS.c.id, KEYS.c.expires_at)
             .join_from(KEYS, PROJECTS)
-            .where(KEYS.c.sha256 == hashed, KEYS.c.revoked_at.is_(None))
+            .where(KEYS.c.sha256 == key_hash, KEYS.c.revoked_at.is_(None))
             .where(or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > func.now()))
         )
     ).one_or_none()
@@ -41,9 +41,9 @@ def read_key(connection: Connection, hashed: bytes) -> KeyAccess | None:
     return KeyAccess(slug, project_id, frozenset(scopes), key_id, expires_at)
 
 
-def write_used(connection: Connection, used: Sequence[tuple[str, datetime]]) -> None:
+def write_used(connection: Connection, last_uses: Sequence[tuple[str, datetime]]) -> None:
     """Write when each key (by id) was last used. The time never moves back."""
     latest = func.greatest(KEYS.c.last_used_at, bindparam("at"))
     statement = update(KEYS).where(KEYS.c.id == bindparam("key_id")).values(last_used_at=latest)
     # All processes use the same order, so that two of them never deadlock.
-    connection.execute(statement, [{"key_id": key_id, "at": at} for key_id, at in sorted(used)])
+    connection.execute(statement, [{"key_id": key_id, "at": at} for key_id, at in sorted(last_uses)])

@@ -60,7 +60,7 @@ class ProductTables:
         self._database, self._now, self._products_max = database, now, products_max
         self._entries: dict[str, _ProjectEntry] = {}
         self._refusals: dict[str, tuple[float, PlatformError]] = {}
-        self._named = NamedProducts(self._read_named, now)
+        self._named_products = NamedProducts(self._read_named, now)
         self._away_until = -RETRY_SECONDS
         self.is_listening = False
 
@@ -82,7 +82,7 @@ class ProductTables:
         try:
             return (await self.find_table(project)).by_id
         except (InvalidParameter, Busy):
-            return await self._named.find(project, ids)
+            return await self._named_products.find(project, ids)
 
     def note_change(self, project_id: str, ids: Iterable[str] | None) -> None:
         """These products of a project have changed; None: any may have."""

@@ -73,7 +73,7 @@ def _read_origins(value: Any) -> list[str]:
 
 def _make_declared_field(subject: str, description: str) -> Field:
     """A list of names. `what`: properties or traits."""
-    named = make_pattern_field(
+    name_field = make_pattern_field(
         f"^{NAME}$", NAME_CHARS,
         "A declared name has 1 to 40 letters, digits, - and _, and begins with a letter or _.",
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _make_declared_field(subject: str, description: str) -> Field:
             raise InvalidParameter(
                 f"It is a list of at most {DECLARED_MAX} names of {subject}.", hint="Take out what nobody asks by."
             )
-        return list(dict.fromkeys(named.read(name) for name in value))
+        return list(dict.fromkeys(name_field.read(name) for name in value))
 
     items = {"type": "string", "pattern": f"^{NAME}$", "maxLength": NAME_CHARS}
     schema = {"type": ["array", "null"], "maxItems": DECLARED_MAX, "items": items, "description": description}

@@ -13,8 +13,10 @@ from rtaplatform.core.projects import ProjectSettings
 async def list_projects(database: Database) -> list[ProjectSettings]:
     """All projects, ordered by slug. Raises Unavailable."""
     columns = PROJECTS.c
-    declared = (columns.event_properties, columns.user_traits)
-    query = select(columns.slug, columns.zone, columns.currency, columns.week_start, *declared).order_by(columns.slug)
+    declarations = (columns.event_properties, columns.user_traits)
+    query = select(columns.slug, columns.zone, columns.currency, columns.week_start, *declarations).order_by(
+        columns.slug
+    )
 
     def read(connection: Connection) -> list[ProjectSettings]:
         return [ProjectSettings(*row[:-2], *map(tuple, row[-2:])) for row in connection.execute(query)]

@@ -157,8 +157,8 @@ async def _serve(
 
 async def _end_requests(serving: asyncio.Task[None], parts: Dependencies) -> bool:
     """Give requests some time to finish, then end them. Returns whether the server has ended."""
-    ended, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
-    if not ended:
+    finished_tasks, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
+    if not finished_tasks:
         parts.bounds.exchanges.end_all()
-        ended, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
-    return bool(ended)
+        finished_tasks, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
+    return bool(finished_tasks)

@@ -173,8 +173,8 @@ def _open_private(file: Path) -> Iterator[IO[bytes]]:
         if file.suffix != ".gz":
             yield output
             return
-        with gzip.open(output, "wb") as packed:
-            yield cast(IO[bytes], packed)
+        with gzip.open(output, "wb") as zip_file:
+            yield cast(IO[bytes], zip_file)
 
 
 class _CatalogApi:
@@ -223,18 +223,18 @@ class _CatalogApi:
 
 
 def _find_target(url: str | None, key: str | None, data_dir: Path | None) -> _CatalogApi:
-    running = None if url else Connections(data_dir=data_dir).find_running()
-    if url is None and running is None:
+    instance = None if url else Connections(data_dir=data_dir).find_running()
+    if url is None and instance is None:
         raise SetupError(f"Nothing runs from {find_folder(data_dir)}.", "Start `rta up`, or give --url and --key.")
     found_key = key or os.environ.get("RTA_KEY")
-    if found_key is None and running is not None:
+    if found_key is None and instance is not None:
         from rtaplatform.local.data.data_dir import read_demo_keys
 
         found_key = read_demo_keys(find_folder(data_dir)).get("admin_key")
     if not found_key:
         raise SetupError("No key is known.", "Give --key, or RTA_KEY in the environment.", exit_code=2)
     is_key_given = bool(key or os.environ.get("RTA_KEY"))
-    return _CatalogApi(url or (running.url if running else ""), found_key, is_key_given=is_key_given)
+    return _CatalogApi(url or (instance.url if instance else ""), found_key, is_key_given=is_key_given)
 
 
 def _choose_format(file: Path) -> Format:

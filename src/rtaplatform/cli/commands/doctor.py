@@ -157,15 +157,15 @@ def _read_version(program: Path) -> str:
 
 
 def _check_data_directory(folder: Path) -> str:
-    running = read_running(folder)
-    if running:
-        return f"{folder}, in use by the instance at {running.url}"
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(existing, os.W_OK):
-        raise SetupError(f"{existing} cannot be written to.", "Name another folder with --data-dir.")
+    instance = read_running(folder)
+    if instance:
+        return f"{folder}, in use by the instance at {instance.url}"
+    parent_folder = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(parent_folder, os.W_OK):
+        raise SetupError(f"{parent_folder} cannot be written to.", "Name another folder with --data-dir.")
     if folder.exists():
         datadir.require_ours(folder)
-    datadir.require_disk(existing)
+    datadir.require_disk(parent_folder)
     return str(folder)
 
 
@@ -175,8 +175,8 @@ def _check_memory() -> str:
 
 
 def _check_port(folder: Path, port: int) -> str:
-    running = read_running(folder)
-    if running and running.url.endswith(f":{port}"):
+    instance = read_running(folder)
+    if instance and instance.url.endswith(f":{port}"):
         return f"{port}, in use by our own instance"
     if port:
         ports.require_free(port)

@@ -174,8 +174,8 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _show_row(row: KeyRow) -> tuple[str, ...]:
-    used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
-    return row.id, row.shown, _describe_state(row), used, ",".join(row.scopes), row.name
+    last_use = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
+    return row.id, row.shown, _describe_state(row), last_use, ",".join(row.scopes), row.name
 
 
 def _make_project_error(project: str) -> SetupError:

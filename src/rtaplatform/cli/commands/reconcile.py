@@ -77,7 +77,7 @@ def _run(connections: Connections, request: ReconcileRequest) -> Reconciliation:
                 connections.store_settings(),
                 request,
                 show=progress.show,
-                stopped=lambda: bool(received_signals),
+                is_stopped=lambda: bool(received_signals),
             )
         except NotFound as error:
             raise SetupError(str(error), "The project of events is its slug.", exit_code=2) from error

@@ -120,10 +120,10 @@ def _run(
     project = None if os.environ.get("RTA_SUPERVISED") else require_project(connections, plan.project)
     # Thousands of visits are alive at once, without cycles. Searching for cycles would cost a third of the speed.
     gc.set_threshold(100_000, 50, 100)
-    stopped = Event()
+    stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    run = SimulationRun(plan, _say, stopped.is_set, project)
+        signal.signal(number, lambda *_: stop.set())
+    run = SimulationRun(plan, _say, stop.is_set, project)
     if collector is not None:
         return simulate_over_http(run, collector, truth)
     return simulate(run, connections.read_kafka_settings(), truth)
@@ -144,9 +144,9 @@ def _find_collector(plan: SimulationPlan, connections: Connections, url: str, wr
         raise _make_usage_error(
             "--start is in the future, and a collector refuses such events.", "Give an earlier time."
         )
-    running = connections.find_running() if not (url and write_key) else None
-    if running is not None:
-        url = url or running.url
+    instance = connections.find_running() if not (url and write_key) else None
+    if instance is not None:
+        url = url or instance.url
         write_key = write_key or provide_demo_keys(find_folder(connections.data_dir)).write_key
     if not (url and write_key):
         raise SetupError(
@@ -215,7 +215,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _describe_summary(summary: dict[str, Any]) -> str:
-    unsent = f"; {summary['unsent']:,} were given up" if summary["unsent"] else ""
-    refused = sum(summary["refused"].values())
-    broken = f"; {refused:,} broken ones were refused, as they must be" if refused else ""
-    return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{broken}{unsent}."
+    loss_text = f"; {summary['unsent']:,} were given up" if summary["unsent"] else ""
+    refusal_count = sum(summary["refused"].values())
+    broken = f"; {refusal_count:,} broken ones were refused, as they must be" if refusal_count else ""
+    return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{broken}{loss_text}."

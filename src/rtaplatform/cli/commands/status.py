@@ -44,24 +44,24 @@ def command(
 
 def read_state(folder: Path) -> dict[str, Any]:
     """The state of the instance, without secrets."""
-    running = read_running(folder)
-    if running is None:
+    instance = read_running(folder)
+    if instance is None:
         return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
-    readiness, recent = read_readiness(running.url), read_recent_records(running.signals)
+    readiness, recent = read_readiness(instance.url), read_recent_records(instance.signals)
     return {
         "state": "ready" if readiness.is_ready else "not ready",
         "degraded": list(readiness.degraded),
         "problems": [*readiness.problems, *list_warnings(recent)],
         "data_dir": str(folder),
-        "url": running.url,
-        "started_at": running.started_at,
-        "kafka": running.addresses.kafka,
-        "redis": mask_urls(running.addresses.redis),
-        "postgres": mask_urls(running.addresses.postgres),
-        "profiles_lag_records": _read_profiles_lag(running.addresses.kafka),
+        "url": instance.url,
+        "started_at": instance.started_at,
+        "kafka": instance.addresses.kafka,
+        "redis": mask_urls(instance.addresses.redis),
+        "postgres": mask_urls(instance.addresses.postgres),
+        "profiles_lag_records": _read_profiles_lag(instance.addresses.kafka),
         "last_5_minutes": None if recent is None else asdict(recent),
-        "processes": _list_processes(running),
-        "signals": {"api": f"{running.url}/metrics", **running.signals},
+        "processes": _list_processes(instance),
+        "signals": {"api": f"{instance.url}/metrics", **instance.signals},
     }
 
 
@@ -75,8 +75,8 @@ def _read_profiles_lag(bootstrap_servers: str) -> int | None:
         return None
 
 
-def _list_processes(running: RunningInstance) -> list[dict[str, Any]]:
-    return [_describe_process(name, pid) for name, pid in {"supervisor": running.pid, **running.children}.items()]
+def _list_processes(instance: RunningInstance) -> list[dict[str, Any]]:
+    return [_describe_process(name, pid) for name, pid in {"supervisor": instance.pid, **instance.children}.items()]
 
 
 def _describe_process(name: str, pid: int) -> dict[str, Any]:

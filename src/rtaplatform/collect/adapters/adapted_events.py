@@ -35,25 +35,25 @@ class AdaptedEvents(Sequence[bytes]):
     others.
     """
 
-    def __init__(self, sent: Sequence[Raw | bytes], adapt: Adapt, sender: bytes | None = None) -> None:
-        self._sent, self._adapt, self._sender = sent, adapt, sender
+    def __init__(self, foreign_events: Sequence[Raw | bytes], adapt: Adapt, sender: bytes | None = None) -> None:
+        self._foreign_events, self._adapt, self._sender = foreign_events, adapt, sender
         self.indexes: list[int] = []
         self.left_out = 0
 
     def __len__(self) -> int:
-        return len(self._sent)
+        return len(self._foreign_events)
 
     def find_sender(self) -> str | None:
         """The person whose events they are, if they are those of one."""
         if self._sender is not None:
             return find_sender(self._sender, self._sender)
-        return find_sender(self._sent[0], self._sent[-1]) if self._sent else None
+        return find_sender(self._foreign_events[0], self._foreign_events[-1]) if self._foreign_events else None
 
     def __getitem__(self, index: Any) -> Any:
         raise TypeError("adapted events are read once, in order")
 
     def __iter__(self) -> Iterator[bytes]:
-        for index, raw in enumerate(self._sent):
+        for index, raw in enumerate(self._foreign_events):
             adapted = self._adapt(bytes(raw))
             if adapted is None:
                 self.left_out += 1
@@ -142,8 +142,8 @@ def _is_size(text: str) -> bool:
 
 
 def _without_nothing(members: Members) -> dict[str, Any]:
-    written = {name: _without_nothing(value) if isinstance(value, dict) else value for name, value in members.items()}
-    return {name: value for name, value in written.items() if value is not None and value != {}}
+    values = {name: _without_nothing(value) if isinstance(value, dict) else value for name, value in members.items()}
+    return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def quote_text(text: str) -> Raw:

@@ -42,9 +42,9 @@ _ID_CHARACTERS = 40
 def adapt_ga4(body: Ga4Body, events: Sequence[Raw | bytes]) -> EventBatch:
     """The batch of a request: its events, and one identify call before them if it has user properties."""
     adapter = _Ga4Adapter(body)
-    sent = [body.user_properties, *events] if adapter.has_identify else events
+    items = [body.user_properties, *events] if adapter.has_identify else events
     sender = write_event({"anonymousId": adapter.device_id, "userId": body.user_id})
-    return EventBatch(AdaptedEvents(sent, adapter.adapt_next, sender), context=write_event(body.read_context()))
+    return EventBatch(AdaptedEvents(items, adapter.adapt_next, sender), context=write_event(body.read_context()))
 
 
 class _Ga4Adapter:
@@ -64,17 +64,17 @@ class _Ga4Adapter:
         self._place += 1
         if self._place == 0 and self.has_identify:
             return self._adapt_user_properties(raw)
-        sent = read_members(raw)
-        if sent is None:
+        members = read_members(raw)
+        if members is None:
             return raw
-        parameters = read_members_of(sent, "params")
-        call = _make_call(sent, parameters)
+        parameters = read_members_of(members, "params")
+        call = _make_call(members, parameters)
         if call is None:
             return None
-        time = _read_time(parameters) or _read_time(sent) or self._time
+        time = _read_time(parameters) or _read_time(members) or self._time
         page = make_page(*(read_text(parameters, name) for name in ("page_location", "page_referrer", "page_title")))
         event = {**call, "source": self._find_source(page), "context": {"page": page}}
-        return self._write(event, time, sent.get("name", Raw(b"")), sent.get("params", Raw(b"")))
+        return self._write(event, time, members.get("name", Raw(b"")), members.get("params", Raw(b"")))
 
     def _adapt_user_properties(self, raw: bytes) -> bytes:
         properties = read_members(raw)
@@ -103,15 +103,19 @@ class _Ga4Adapter:
         return "web" if not self._is_of_app and (self._tells_device or page.get("url")) else None
 
 
-def _make_call(sent: Members, parameters: Members) -> dict[str, Any] | None:
+def _make_call(members: Members, parameters: Members) -> dict[str, Any] | None:
     """The members of the call that an event of this name is; None if it is not to be stored."""
-    name = read_text(sent, "name")
+    name = read_text(members, "name")
     match name:
         case "page_view":
-            return {"type": "page", "name": read_text(parameters, "page_title"), "properties": sent.get("params")}
+            return {
+                "type": "page",
+                "name": read_text(parameters, "page_title"),
+                "properties": members.get("params"),
+            }
         case "screen_view":
             screen = read_text(parameters, "screen_name") or read_text(parameters, "firebase_screen")
-            return {"type": "screen", "name": screen, "properties": sent.get("params")}
+            return {"type": "screen", "name": screen, "properties": members.get("params")}
         case "user_engagement":
             seconds = _read_milliseconds(parameters, "engagement_time_msec") // 1_000
             if seconds < ENGAGED_SECONDS_MIN:
@@ -119,7 +123,7 @@ def _make_call(sent: Members, parameters: Members) -> dict[str, Any] | None:
             return {"type": "track", "event": "Page Engaged", "properties": {"seconds": seconds}}
     if name in TAG_EVENTS:
         return None
-    return {"type": "track", "event": sent.get("name"), "properties": sent.get("params")}
+    return {"type": "track", "event": members.get("name"), "properties": members.get("params")}
 
 
 def _read_milliseconds(parameters: Members, name: str) -> int:
@@ -132,14 +136,14 @@ def _read_milliseconds(parameters: Members, name: str) -> int:
 
 def _read_time(members: Members) -> Any:
     """The time that `timestamp_micros` gives, as one that the steps can read; as sent if it is no such number."""
-    sent = members.get("timestamp_micros")
-    if sent is None or not is_given(sent):
+    timestamp = members.get("timestamp_micros")
+    if timestamp is None or not is_given(timestamp):
         return None
     value = read_value(members, "timestamp_micros")
     if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= 18:
         value = int(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) // 1_000 if is_number and MICROSECONDS_FROM <= value < MICROSECONDS_BELOW else sent
+    return int(value) // 1_000 if is_number and MICROSECONDS_FROM <= value < MICROSECONDS_BELOW else timestamp
 
 
 def _write_time(time: Any) -> bytes:

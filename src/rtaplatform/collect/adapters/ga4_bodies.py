@@ -122,7 +122,7 @@ def _try_to_decode(text: bytes) -> Ga4Body | None:
         return None
 
 
-def _read_location(sent: dict[str, Raw]) -> dict[str, Any]:
-    region = read_text(sent, "region_id") or ""
-    location = make_location(read_text(sent, "country_id") or region.partition("-")[0], region)
-    return {"country": location.country or None, "region": location.region or None, "city": read_text(sent, "city")}
+def _read_location(members: dict[str, Raw]) -> dict[str, Any]:
+    region = read_text(members, "region_id") or ""
+    location = make_location(read_text(members, "country_id") or region.partition("-")[0], region)
+    return {"country": location.country or None, "region": location.region or None, "city": read_text(members, "city")}

@@ -29,11 +29,11 @@ def describe_refusals(refusals: Iterable[tuple[int, DraftRefused]]) -> list[dict
     """The messages, each once. A refusal comes with the place of its event; below 0 are the user properties."""
     messages = (
         (
-            _find_path(place, refused.field),
-            f"{refused.detail} ({refused.reason.value})",
-            VALIDATION_CODES.get(refused.reason, ANY_OTHER_CODE),
+            _find_path(place, refusal.field),
+            f"{refusal.detail} ({refusal.reason.value})",
+            VALIDATION_CODES.get(refusal.reason, ANY_OTHER_CODE),
         )
-        for place, refused in refusals
+        for place, refusal in refusals
     )
     names = ("fieldPath", "description", "validationCode")
     return [dict(zip(names, message, strict=True)) for message in dict.fromkeys(messages)]

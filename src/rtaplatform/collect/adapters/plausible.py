@@ -28,36 +28,46 @@ def adapt_plausible(raw: bytes, visitor: str) -> bytes | None:
     members = read_members(raw)
     if members is None:
         return raw
-    sent = {short: members.get(short, members.get(long)) for short, long in _LONG_NAMES.items()}
-    name, page = read_text(sent, "n"), _read_page({**sent, "h": members.get("h")})
-    event: dict[str, Any] = {"anonymousId": visitor, "context": {"page": page, "screen": _read_screen(sent)}}
+    fields = {short: members.get(short, members.get(long)) for short, long in _LONG_NAMES.items()}
+    name, page = read_text(fields, "n"), _read_page({**fields, "h": members.get("h")})
+    event: dict[str, Any] = {
+        "anonymousId": visitor,
+        "context": {"page": page, "screen": _read_screen(fields)},
+    }
     if name == "pageview":
-        return write_event({**event, "type": "page", "properties": _read_properties(sent)})
+        return write_event({**event, "type": "page", "properties": _read_properties(fields)})
     if name == "engagement":
         seconds = (read_number(members, "e") or 0) / 1_000
         if seconds < ENGAGED_SECONDS_MIN:
             return None
         properties = {"seconds": int(seconds), "scroll_depth": members.get("sd")}
         return write_event({**event, "type": "track", "event": "Page Engaged", "properties": properties})
-    return write_event({**event, "type": "track", "event": sent["n"], "properties": _read_properties(sent)})
+    return write_event(
+        {
+            **event,
+            "type": "track",
+            "event": fields["n"],
+            "properties": _read_properties(fields),
+        }
+    )
 
 
-def _read_page(sent: Members) -> dict[str, Any]:
-    page = make_page(read_text(sent, "u"), read_text(sent, "r"))
-    if read_number(sent, "h") == 1 and "#" in (page["url"] or ""):  # the part after the # is a page of its own
+def _read_page(members: Members) -> dict[str, Any]:
+    page = make_page(read_text(members, "u"), read_text(members, "r"))
+    if read_number(members, "h") == 1 and "#" in (page["url"] or ""):  # the part after the # is a page of its own
         page["path"] = f"{page.get('path', '/')}#{page['url'].partition('#')[2]}"
     return page
 
 
-def _read_screen(sent: Members) -> dict[str, Any]:
-    return {"width": sent["w"]} if read_number(sent, "w") is not None else {}
+def _read_screen(members: Members) -> dict[str, Any]:
+    return {"width": members["w"]} if read_number(members, "w") is not None else {}
 
 
-def _read_properties(sent: Members) -> dict[str, Any]:
+def _read_properties(members: Members) -> dict[str, Any]:
     """The properties of the event, with its revenue under our names."""
-    revenue = read_members_of(sent, "$")
+    revenue = read_members_of(members, "$")
     return (
-        {**read_members_of(sent, "p"), "revenue": revenue.get("amount"), "currency": revenue.get("currency")}
+        {**read_members_of(members, "p"), "revenue": revenue.get("amount"), "currency": revenue.get("currency")}
         if revenue
-        else dict(read_members_of(sent, "p"))
+        else dict(read_members_of(members, "p"))
     )

@@ -34,37 +34,37 @@ _NOT_OWN = frozenset(("distinct_id", "token", "timestamp"))  # of the properties
 
 def adapt_posthog(raw: bytes) -> bytes | None:
     """The event; None if it is not to be stored."""
-    sent = read_members(raw)
-    if sent is None:
+    members = read_members(raw)
+    if members is None:
         return raw
-    properties = read_members_of(sent, "properties")
-    name = read_text(sent, "event")
+    properties = read_members_of(members, "properties")
+    name = read_text(members, "event")
     if name in NOT_STORED or (name == "$groupidentify" and _is_of_server(properties)):
         return None
     event: dict[str, Any] = {
-        "messageId": sent.get("uuid"),
-        "timestamp": sent.get("timestamp", properties.get("timestamp")),
-        **_find_person(sent, properties),
+        "messageId": members.get("uuid"),
+        "timestamp": members.get("timestamp", properties.get("timestamp")),
+        **_find_person(members, properties),
         "context": _read_context(properties),
     }
-    own = {key: value for key, value in properties.items() if not key.startswith("$") and key not in _NOT_OWN}
-    call = _make_call(name, sent, properties, own)
+    extras = {key: value for key, value in properties.items() if not key.startswith("$") and key not in _NOT_OWN}
+    call = _make_call(name, members, properties, extras)
     return None if call is None else write_event({**event, **call})
 
 
-def _make_call(name: str | None, sent: Members, properties: Members, own: Members) -> dict[str, Any] | None:
+def _make_call(name: str | None, members: Members, properties: Members, extras: Members) -> dict[str, Any] | None:
     """The members of the call that an event of this name is; None if it is not to be stored."""
-    traits = {**_read_set(sent, properties, "$set_once"), **_read_set(sent, properties, "$set")}
+    traits = {**_read_set(members, properties, "$set_once"), **_read_set(members, properties, "$set")}
     match name:
         case "$pageview":
-            return {"type": "page", "name": properties.get("title"), "properties": own}
+            return {"type": "page", "name": properties.get("title"), "properties": extras}
         case "$screen":
-            return {"type": "screen", "name": properties.get("$screen_name"), "properties": own}
+            return {"type": "screen", "name": properties.get("$screen_name"), "properties": extras}
         case "$identify" | "$set":
             return {"type": "identify", "traits": traits}
         case "$create_alias":
             alias = {"userId": properties.get("alias"), "anonymousId": None}
-            return {"type": "alias", "previousId": _find_id(sent, properties), **alias}
+            return {"type": "alias", "previousId": _find_id(members, properties), **alias}
         case "$groupidentify":
             group = {"groupId": properties.get("$group_key"), "traits": read_members_of(properties, "$group_set")}
             return {"type": "group", **group}
@@ -73,22 +73,22 @@ def _make_call(name: str | None, sent: Members, properties: Members, own: Member
             if seconds < ENGAGED_SECONDS_MIN:
                 return None
             return {"type": "track", "event": "Page Engaged", "properties": {"seconds": int(seconds)}}
-    return {"type": "track", "event": sent.get("event"), "properties": own}
+    return {"type": "track", "event": members.get("event"), "properties": extras}
 
 
-def _read_set(sent: Members, properties: Members, name: str) -> dict[str, Raw]:
-    return {**read_members_of(properties, name), **read_members_of(sent, name)}
+def _read_set(members: Members, properties: Members, name: str) -> dict[str, Raw]:
+    return {**read_members_of(properties, name), **read_members_of(members, name)}
 
 
-def _find_id(sent: Members, properties: Members) -> Any:
-    return sent.get("distinct_id", properties.get("distinct_id"))
+def _find_id(members: Members, properties: Members) -> Any:
+    return members.get("distinct_id", properties.get("distinct_id"))
 
 
-def _find_person(sent: Members, properties: Members) -> dict[str, Any]:
-    distinct, device = _find_id(sent, properties), properties.get("$device_id")
+def _find_person(members: Members, properties: Members) -> dict[str, Any]:
+    distinct, device = _find_id(members, properties), properties.get("$device_id")
     if read_value(properties, "$device_id") is None:
         device = None
-    if read_text(sent, "event") == "$identify":
+    if read_text(members, "event") == "$identify":
         before = properties.get("$anon_distinct_id", device)
         return {"userId": distinct, "anonymousId": before}
     if read_value(properties, "$user_id") is not None:

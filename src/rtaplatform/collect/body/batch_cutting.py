@@ -132,21 +132,21 @@ class _Cutter:
 
     def _skip_value(self, *, closes: bytes) -> bytes:
         """Skip past the comma that ends a value, or the bracket that closes its container; return that sign."""
-        opened: list[bytes] = []
+        brackets: list[bytes] = []
         while True:
-            sign = self._read_sign(_TO_BRACKET if opened else _TO_COMMA)
+            sign = self._read_sign(_TO_BRACKET if brackets else _TO_COMMA)
             if sign == b",":
                 return sign
             opens = _OPENS.get(sign)
             if opens is None:
-                opened.append(sign)
-            elif opens in opened:
-                while opened.pop() != opens:
+                brackets.append(sign)
+            elif opens in brackets:
+                while brackets.pop() != opens:
                     pass
-            elif sign == closes and (not opened or _END_OF_LIST.match(self._body, self._position)):
+            elif sign == closes and (not brackets or _END_OF_LIST.match(self._body, self._position)):
                 return sign
-            elif opened:
-                opened.pop()  # a bracket of the wrong kind closes it
+            elif brackets:
+                brackets.pop()  # a bracket of the wrong kind closes it
 
     def _read_sign(self, pattern: re.Pattern[bytes]) -> bytes:
         while True:

@@ -26,8 +26,8 @@ _KEYED = msgspec.json.Decoder(_Keyed)
 def find_write_keys(body: bytes) -> list[str]:
     """The `writeKey` of a body, or PostHog's `api_key`. If the body is not JSON, the first and the last key in it."""
     try:
-        keyed = _KEYED.decode(body)
-        return _read_key(bytes(keyed.write_key)) or _read_key(bytes(keyed.api_key))
+        keys_of_body = _KEYED.decode(body)
+        return _read_key(bytes(keys_of_body.write_key)) or _read_key(bytes(keys_of_body.api_key))
     except (msgspec.DecodeError, RecursionError):
         pass
     keys = [match[1] for match in _find_first_and_last(body)]

@@ -85,11 +85,11 @@ def _read_address(url: str) -> PageAddress:
         return NO_ADDRESS
     campaign, click = dict[str, str](), ("", False)
     for name, value in fields:
-        lowered, text = name.lower(), value.strip()[:VALUE_CHARACTERS_MAX]
-        if text and lowered in CAMPAIGN_FIELDS:
-            campaign.setdefault(CAMPAIGN_FIELDS[lowered], text)
-        elif text and lowered in CLICK_IDS and (not click[0] or (CLICK_IDS[lowered][1] and not click[1])):
-            click = CLICK_IDS[lowered]
+        lower_name, text = name.lower(), value.strip()[:VALUE_CHARACTERS_MAX]
+        if text and lower_name in CAMPAIGN_FIELDS:
+            campaign.setdefault(CAMPAIGN_FIELDS[lower_name], text)
+        elif text and lower_name in CLICK_IDS and (not click[0] or (CLICK_IDS[lower_name][1] and not click[1])):
+            click = CLICK_IDS[lower_name]
     return PageAddress(_parse_host(parts.netloc), parts.path, campaign, *click)
 
 

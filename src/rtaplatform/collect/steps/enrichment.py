@@ -106,24 +106,24 @@ def add_origin_of_visit(draft: Draft) -> Draft:
 
 def remove_denied(draft: Draft) -> Draft:
     """Remove what the operator does not want to be stored, from `properties`, `traits` and `context.traits`."""
-    denied = draft.request.denied
-    if not denied:
+    denied_names = draft.request.denied
+    if not denied_names:
         return draft
     for name in ("properties", "traits"):
         value = draft.values.get(name)
-        if isinstance(value, dict) and not denied.isdisjoint(value):
-            draft.fields[name] = _without(draft.fields[name], denied)
-            draft.values[name] = {key: member for key, member in value.items() if key not in denied}
+        if isinstance(value, dict) and not denied_names.isdisjoint(value):
+            draft.fields[name] = _without(draft.fields[name], denied_names)
+            draft.values[name] = {key: member for key, member in value.items() if key not in denied_names}
     traits = _read_member(draft.values.get("context") or {}, "traits")
-    if not denied.isdisjoint(traits):
+    if not denied_names.isdisjoint(traits):
         context = _open_context(draft)
-        context["traits"] = _without(context["traits"], denied)
+        context["traits"] = _without(context["traits"], denied_names)
     return draft
 
 
-def _without(raw: Any, denied: frozenset[str]) -> dict[str, Any]:
+def _without(raw: Any, denied_names: frozenset[str]) -> dict[str, Any]:
     members = raw if isinstance(raw, dict) else _read_members(raw)
-    return {name: value for name, value in members.items() if name not in denied}
+    return {name: value for name, value in members.items() if name not in denied_names}
 
 
 def _read_members(raw: Raw) -> dict[str, Any]:
@@ -136,10 +136,10 @@ def write_additions(draft: Draft) -> Draft:
     """Write what the steps above have added into the event's context, whose other members stay as they were sent."""
     if not draft.additions:
         return draft
-    values, own = draft.values.get("context") or {}, draft.fields.get("context")
-    if isinstance(own, Raw) and values and values.keys().isdisjoint(draft.additions):
+    values, own_context = draft.values.get("context") or {}, draft.fields.get("context")
+    if isinstance(own_context, Raw) and values and values.keys().isdisjoint(draft.additions):
         # The usual case, without making an object of each member: the text of both, one after the other.
-        draft.fields["context"] = Raw(b"%s,%s" % (bytes(own)[:-1], _encode(draft.additions)[1:]))
+        draft.fields["context"] = Raw(b"%s,%s" % (bytes(own_context)[:-1], _encode(draft.additions)[1:]))
         return draft
     context = _open_context(draft)
     for name, addition in draft.additions.items():
@@ -151,10 +151,10 @@ def write_additions(draft: Draft) -> Draft:
 
 def _open_context(draft: Draft) -> dict[str, Any]:
     """The event's context to add to: its members as sent."""
-    own = draft.fields.get("context")
-    if isinstance(own, dict):
-        return own
-    members = _read_members(own) if own is not None and draft.values.get("context") else {}
+    own_context = draft.fields.get("context")
+    if isinstance(own_context, dict):
+        return own_context
+    members = _read_members(own_context) if own_context is not None and draft.values.get("context") else {}
     draft.fields["context"] = members
     return members
 

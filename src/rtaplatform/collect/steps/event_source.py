@@ -34,9 +34,9 @@ _SYSTEMS = {"ios": "ios", "ipados": "ios", "watchos": "ios", "tvos": "ios", "iph
 
 def find_source(values: dict[str, Any], context: dict[str, Any], is_from_browser: bool) -> str:
     """One of the four sources; `values` are the event's root fields."""
-    own = values.get("source")
-    if isinstance(own, str) and own in SOURCES:
-        return own
+    own_source = values.get("source")
+    if isinstance(own_source, str) and own_source in SOURCES:
+        return own_source
     sender = None
     if "library" in context:
         sender = _find_by_library(_read_text(context, "library", "name")[:LIBRARY_CHARACTERS_MAX])

@@ -88,8 +88,8 @@ def merge_defaults(draft: Draft) -> Draft | DraftRefused:
         return _refuse(draft, defaults.excess.reason, defaults.excess.field, defaults.excess.detail)
     if defaults.context:
         context = draft.values.get("context")
-        own = decode(draft.fields["context"], _VERBATIM) if context else {}
-        draft.fields["context"] = {**defaults.context, **own}
+        own_context = decode(draft.fields["context"], _VERBATIM) if context else {}
+        draft.fields["context"] = {**defaults.context, **own_context}
         draft.values["context"] = {**defaults.context_values, **(context or {})}
         if len(draft.fields["context"]) > KEYS_MAX:
             return _refuse(draft, Reason.TOO_MANY_KEYS, "context", f"With the batch's, over {KEYS_MAX} keys.")
@@ -105,8 +105,8 @@ def strip_reserved_fields(draft: Draft) -> Draft:
             draft.fields.pop(name, None)
     context = draft.values.get("context")
     if context and "ip" in context:  # an IP address is used for the country, and never stored
-        own = draft.fields["context"]
-        verbatim = own if isinstance(own, dict) else decode(own, _VERBATIM)
+        own_context = draft.fields["context"]
+        verbatim = own_context if isinstance(own_context, dict) else decode(own_context, _VERBATIM)
         draft.fields["context"] = {name: value for name, value in verbatim.items() if name != "ip"}
     return draft
 
@@ -245,17 +245,17 @@ STEPS: tuple[Step, ...] = (
 
 def run_steps(drafts: Iterable[Draft], step_seconds: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
     """Run all drafts through each step; add the seconds that each step took to `step_seconds`, by its name."""
-    accepted, refused = list(drafts), list[DraftRefused]()
+    accepted, refusals = list(drafts), list[DraftRefused]()
     started_at = time.perf_counter()
     for step in STEPS:
         results = list(map(step, accepted))
         if results != accepted:  # a step returns the draft that it got, so this compares addresses only
-            refused += [result for result in results if isinstance(result, DraftRefused)]
+            refusals += [result for result in results if isinstance(result, DraftRefused)]
             accepted = [result for result in results if isinstance(result, Draft)]
         ended_at = time.perf_counter()
         step_seconds[step.__name__] = step_seconds.get(step.__name__, 0.0) + ended_at - started_at
         started_at = ended_at
-    return accepted, sorted(refused, key=lambda refusal: refusal.index) if refused else refused
+    return accepted, sorted(refusals, key=lambda refusal: refusal.index) if refusals else refusals
 
 
 def run_steps_on_one(draft: Draft) -> DraftRefused | None:

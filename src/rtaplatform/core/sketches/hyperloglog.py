@@ -40,15 +40,15 @@ def hyperloglog(persons: Iterable[bytes]) -> bytes:
 
 def _murmur64a(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """MurmurHash64A of texts of one 8-byte word each. Source: Appleby, MurmurHash2, the 64-bit variant."""
-    mixed = words * _MULTIPLIER
-    mixed ^= mixed >> _SHIFT
-    mixed *= _MULTIPLIER
-    mixed ^= _START
-    mixed *= _MULTIPLIER
-    mixed ^= mixed >> _SHIFT
-    mixed *= _MULTIPLIER
-    mixed ^= mixed >> _SHIFT
-    return mixed
+    mixed_words = words * _MULTIPLIER
+    mixed_words ^= mixed_words >> _SHIFT
+    mixed_words *= _MULTIPLIER
+    mixed_words ^= _START
+    mixed_words *= _MULTIPLIER
+    mixed_words ^= mixed_words >> _SHIFT
+    mixed_words *= _MULTIPLIER
+    mixed_words ^= mixed_words >> _SHIFT
+    return mixed_words
 
 
 def _compute_ranks(rests: NDArray[np.uint64]) -> NDArray[np.uint8]:
@@ -62,8 +62,8 @@ def _compute_ranks(rests: NDArray[np.uint64]) -> NDArray[np.uint8]:
 def _pack(registers: NDArray[np.uint8]) -> bytes:
     """Pack six bits of each, the lowest first: four registers in three bytes."""
     a, b, c, d = registers.reshape(-1, 4).T
-    packed = np.empty((REGISTERS // 4, 3), dtype=np.uint8)
-    packed[:, 0] = a | b << 6
-    packed[:, 1] = b >> 2 | c << 4
-    packed[:, 2] = c >> 4 | d << 2
-    return packed.tobytes()
+    packed_registers = np.empty((REGISTERS // 4, 3), dtype=np.uint8)
+    packed_registers[:, 0] = a | b << 6
+    packed_registers[:, 1] = b >> 2 | c << 4
+    packed_registers[:, 2] = c >> 4 | d << 2
+    return packed_registers.tobytes()

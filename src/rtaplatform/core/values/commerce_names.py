@@ -56,10 +56,10 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def find_event_name(sent: str) -> str:
-    """The name that an event is counted under; `sent` is a dimension's value."""
-    foreign = FOREIGN_EVENTS.get(sent)
-    return sent if foreign is None else foreign.event
+def find_event_name(name: str) -> str:
+    """The name that an event is counted under; `name` is a dimension's value."""
+    foreign = FOREIGN_EVENTS.get(name)
+    return name if foreign is None else foreign.event
 
 
 def is_commerce(event: str) -> bool:
@@ -91,7 +91,7 @@ def _translate_entry(raw: Raw, foreign: ForeignEvent) -> Raw:
 
 
 def _with_names(fields: dict[str, Raw], names: Mapping[str, str]) -> dict[str, Raw]:
-    for ours, theirs in names.items():
-        if theirs in fields and is_nothing(fields.get(ours, Raw())):
-            fields[ours] = fields[theirs]
+    for our_name, their_names in names.items():
+        if their_names in fields and is_nothing(fields.get(our_name, Raw())):
+            fields[our_name] = fields[their_names]
     return fields

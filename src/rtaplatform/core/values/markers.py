@@ -28,18 +28,18 @@ def to_track_name(event: str) -> str:
     return "\\" + event if event[:1] in "$\\" and _CALL_NAME.fullmatch(event) else event
 
 
-def to_shown_value(stored: str) -> str:
-    if stored == "":
+def to_shown_value(stored_value: str) -> str:
+    if stored_value == "":
         return NONE
-    if stored == OTHER:
+    if stored_value == OTHER:
         return OTHER_SHOWN
-    return "\\" + stored if stored[:1] in "(\\" and _MARKER.fullmatch(stored) else stored
+    return "\\" + stored_value if stored_value[:1] in "(\\" and _MARKER.fullmatch(stored_value) else stored_value
 
 
-def to_stored_value(shown: str) -> str:
+def to_stored_value(shown_value: str) -> str:
     """The stored value of a shown one: the reverse of `to_shown_value`."""
-    if shown == NONE:
+    if shown_value == NONE:
         return ""
-    if shown == OTHER_SHOWN:
+    if shown_value == OTHER_SHOWN:
         return OTHER
-    return as_dimension(shown[1:] if shown[:1] == "\\" and _MARKER.fullmatch(shown) else shown)
+    return as_dimension(shown_value[1:] if shown_value[:1] == "\\" and _MARKER.fullmatch(shown_value) else shown_value)

@@ -46,8 +46,8 @@ def find_buckets(keys: Sequence[bytes], buckets: int) -> list[int]:
         by_size[size].append(index)
     for indexes in by_size.values():
         group = [keys[index] for index in indexes]
-        hashed = [find_bucket(key, buckets) for key in group] if len(group) <= FEW else _hash_together(group, buckets)
-        for index, bucket in zip(indexes, hashed, strict=True):
+        numbers = [find_bucket(key, buckets) for key in group] if len(group) <= FEW else _hash_together(group, buckets)
+        for index, bucket in zip(indexes, numbers, strict=True):
             results[index] = bucket
     return results
 

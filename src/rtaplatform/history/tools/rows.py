@@ -71,8 +71,8 @@ def read_whole_number(value: Any) -> int | None:
 
 def without_nothing(members: Mapping[str, Any]) -> dict[str, Any]:
     """The members without those that are None or empty."""
-    cleaned = {name: without_nothing(value) if isinstance(value, dict) else value for name, value in members.items()}
-    return {name: value for name, value in cleaned.items() if value is not None and value != {} and value != ""}
+    values = {name: without_nothing(value) if isinstance(value, dict) else value for name, value in members.items()}
+    return {name: value for name, value in values.items() if value is not None and value != {} and value != ""}
 
 
 def make_context(**members: Any) -> dict[str, Any]:

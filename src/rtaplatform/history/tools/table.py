@@ -29,17 +29,17 @@ _USED = frozenset(name for names in _FIELDS.values() for name in names) | frozen
 
 
 def read_table(row: ExportRow) -> Iterator[Event]:
-    fields: dict[str, Any] = {ours: read_text(row, *names) for ours, names in _FIELDS.items()}
+    fields: dict[str, Any] = {our_name: read_text(row, *names) for our_name, names in _FIELDS.items()}
     kind = fields["type"] or ("track" if fields["event"] is not None else "page")
     if any(isinstance(row.get(name), dict) for name in _OBJECTS):
         members = {name: value for name, value in row.items() if name not in _FIELDS_OF_SENDING}
         event = fields["event"] if kind == "track" else None
         yield {**members, **fields, "type": kind, "event": event, "timestamp": read_utc(fields["timestamp"])}
         return
-    others = {name.removeprefix("properties."): value for name, value in row.items() if name not in _USED}
+    properties = {name.removeprefix("properties."): value for name, value in row.items() if name not in _USED}
     about = "traits" if kind in ("identify", "group") else "properties"
     context = make_context(**{name: read_text(row, name) for name in _CONTEXT})
-    yield {**fields, "type": kind, "timestamp": read_utc(fields["timestamp"]), about: others, "context": context}
+    yield {**fields, "type": kind, "timestamp": read_utc(fields["timestamp"]), about: properties, "context": context}
 
 
 TABLE = HistoryTool(

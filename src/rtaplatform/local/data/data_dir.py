@@ -102,10 +102,10 @@ def measure_available_memory() -> int:
     available = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used_bytes = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
         # The page cache of the group can be reclaimed.
         cached = int(dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["file"])
-        available = min(available, int(limit) - int(used) + cached)
+        available = min(available, int(limit) - int(used_bytes) + cached)
     return available
 
 

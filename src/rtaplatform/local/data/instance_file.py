@@ -68,8 +68,8 @@ def read_running(data_dir: Path) -> RunningInstance | None:
     return RunningInstance(**{name: values[name] for name in names - {"addresses"}}, addresses=addresses)
 
 
-def write_running(data_dir: Path, running: RunningInstance) -> None:
-    write_private(data_dir / RUN_FILE, json.dumps(asdict(running), indent=1))
+def write_running(data_dir: Path, instance: RunningInstance) -> None:
+    write_private(data_dir / RUN_FILE, json.dumps(asdict(instance), indent=1))
 
 
 def is_locked(data_dir: Path) -> bool:
@@ -102,8 +102,8 @@ def _take_lock(descriptor: int, data_dir: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        running = read_running(data_dir)
-        holder = f"by process {running.pid} at {running.url}" if running else "by one that is starting"
+        instance = read_running(data_dir)
+        holder = f"by process {instance.pid} at {instance.url}" if instance else "by one that is starting"
         raise SetupError(
             f"The data directory {data_dir} is in use {holder}.",
             "Use that one, stop it, or start another with a --data-dir of its own.",

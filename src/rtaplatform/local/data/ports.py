@@ -77,12 +77,12 @@ def _read_first_open_port() -> int:
         return 1024
 
 
-def _choose_free_port(excluded: set[int]) -> int:
+def _choose_free_port(excluded_ports: set[int]) -> int:
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind((LOOPBACK, 0))
             port = int(probe.getsockname()[1])
-        if port not in excluded:
+        if port not in excluded_ports:
             return port
 
 

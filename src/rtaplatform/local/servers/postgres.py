@@ -113,8 +113,8 @@ class Postgres:
 
     def _initialise(self) -> None:
         # First in a temporary folder, so that an interrupted initdb leaves nothing that looks complete.
-        for leftover in ("data", "data.new"):
-            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        for name in ("data", "data.new"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         new_folder = self.folder / "data.new"
         new_folder.mkdir(mode=0o700)
         keep_secret(self.folder / "postgres.password")

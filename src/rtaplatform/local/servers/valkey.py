@@ -87,7 +87,7 @@ class Valkey:
     extra_users: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="valkey", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
-    _refused: int = field(default=0, init=False)  # number of writes refused because the disk was full
+    _writes_refused: int = field(default=0, init=False)  # number of writes refused because the disk was full
     _hole: LogHole = field(default=LogHole.NONE, init=False)
 
     def make_url(self, user: str = "rta") -> str:
@@ -129,13 +129,13 @@ class Valkey:
                 self.make_url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5
             ) as client:
                 server_info = {**client.info("persistence"), **client.info("errorstats")}
-                is_full, refused = (
+                is_full, writes_refused = (
                     server_info["aof_last_write_status"] != "ok",
                     _read_count(server_info.get("errorstat_MISCONF")),
                 )
-                if is_full or refused > self._refused:
+                if is_full or writes_refused > self._writes_refused:
                     self._hole = LogHole.POSSIBLE
-                self._refused = refused
+                self._writes_refused = writes_refused
                 if is_full or server_info["aof_rewrite_in_progress"] or self._hole is LogHole.NONE:
                     return
                 if self._hole is LogHole.MENDING and server_info["aof_last_bgrewrite_status"] == "ok":

@@ -75,7 +75,7 @@ class Supervisor:
     logs: Path
     say: Say
     on_change: Callable[[], None] = lambda: None  # called when the set of children changes; may raise OSError
-    _managed: dict[str, _ManagedChild] = field(default_factory=dict)
+    _children: dict[str, _ManagedChild] = field(default_factory=dict)
     _stop_requests: int = 0
     _next_log_check: float = 0.0
     _next_maintenance: float = 0.0
@@ -83,26 +83,26 @@ class Supervisor:
 
     def start(self, child: ChildSpec) -> None:
         """Start a child. After `wait_for` it is started again whenever it ends."""
-        managed = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"))
-        self._managed[child.name] = managed
+        entry = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"))
+        self._children[child.name] = entry
         try:
-            self._launch(managed)
+            self._launch(entry)
         except OSError as error:
             raise _start_error(child, error) from error
 
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until the child is ready, then keep it running. Raises SetupError if it ends or takes too long."""
-        managed = self._managed[name]
+        entry = self._children[name]
         for _ in self.tick(seconds):
-            status = managed.process.read_exit_status()
-            if not managed.is_steady and status is not None:
+            status = entry.process.read_exit_status()
+            if not entry.is_steady and status is not None:
                 raise _explain_failure(
-                    managed.process, f"{name} ended while it was starting ({_describe_status(status)})"
+                    entry.process, f"{name} ended while it was starting ({_describe_status(status)})"
                 )
             if ready():
-                managed.is_steady = True
+                entry.is_steady = True
                 return
-        raise _explain_failure(managed.process, f"{name} was not ready after {seconds:.0f} s")
+        raise _explain_failure(entry.process, f"{name} was not ready after {seconds:.0f} s")
 
     def run_once(self, child: ChildSpec, seconds: float) -> None:
         """Run a child that ends by itself. Raises SetupError if it fails or takes too long."""
@@ -124,12 +124,12 @@ class Supervisor:
 
     def run_in_background(self, child: ChildSpec, on_success: Callable[[], None]) -> None:
         """Run a child that ends by itself, without waiting for it. `on_success` is called if it succeeds."""
-        managed = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"), on_success=on_success)
-        self._managed[child.name] = managed
+        entry = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"), on_success=on_success)
+        self._children[child.name] = entry
         try:
-            self._launch(managed)
+            self._launch(entry)
         except OSError:
-            del self._managed[child.name]  # such a child is optional
+            del self._children[child.name]  # such a child is optional
 
     def tick(self, seconds: float | None = None) -> Iterator[None]:
         """Check the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
@@ -144,18 +144,16 @@ class Supervisor:
     def list_pids(self) -> dict[str, int]:
         """The running children: name → process id."""
         return {
-            name: managed.process.pid
-            for name, managed in self._managed.items()
-            if managed.process.is_alive() and managed.process.pid
+            name: entry.process.pid
+            for name, entry in self._children.items()
+            if entry.process.is_alive() and entry.process.pid
         }
 
     def stop(self) -> None:
         """End all children, tier by tier. A further stop signal ends them at once."""
         requests_before = self._stop_requests
         for tier in sorted(Tier, reverse=True):
-            processes = [
-                (managed.child, managed.process) for managed in self._managed.values() if managed.child.tier == tier
-            ]
+            processes = [(entry.child, entry.process) for entry in self._children.values() if entry.child.tier == tier]
             for child, process in processes:
                 process.send_signal(child.stop_signal)
             deadline = time.monotonic() + _TIER_STOP_SECONDS[tier]
@@ -165,7 +163,7 @@ class Supervisor:
                 time.sleep(TICK_SECONDS)
             for _, process in processes:
                 process.kill()
-        self._managed.clear()
+        self._children.clear()
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
@@ -184,9 +182,9 @@ class Supervisor:
     def _count_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop_requests += 1
 
-    def _launch(self, managed: _ManagedChild) -> None:
-        managed.started_at, managed.start_again_at = time.monotonic(), None
-        managed.process.start(managed.child.command())
+    def _launch(self, entry: _ManagedChild) -> None:
+        entry.started_at, entry.start_again_at = time.monotonic(), None
+        entry.process.start(entry.child.command())
         self._report_change()
 
     def _report_change(self) -> None:
@@ -200,25 +198,25 @@ class Supervisor:
             self._retry_change_at = time.monotonic() + _RETRY_CHANGE_SECONDS
 
     def _check_children(self) -> None:
-        for name, managed in list(self._managed.items()):
-            if managed.is_steady and not managed.process.is_alive():
-                self._repair(managed)
-            elif managed.on_success and managed.process.read_exit_status() is not None:
-                del self._managed[name]
-                if managed.process.read_exit_status() == 0:
-                    self._finish(managed.on_success)
+        for name, entry in list(self._children.items()):
+            if entry.is_steady and not entry.process.is_alive():
+                self._repair(entry)
+            elif entry.on_success and entry.process.read_exit_status() is not None:
+                del self._children[name]
+                if entry.process.read_exit_status() == 0:
+                    self._finish(entry.on_success)
                 self._report_change()
         if self._retry_change_at is not None and time.monotonic() >= self._retry_change_at:
             self._report_change()
         if time.monotonic() >= self._next_maintenance:
             self._next_maintenance = time.monotonic() + _MAINTENANCE_SECONDS
-            for managed in self._managed.values():
-                if managed.child.maintain is not None and managed.is_steady and managed.process.is_alive():
-                    managed.child.maintain()
+            for entry in self._children.values():
+                if entry.child.maintain is not None and entry.is_steady and entry.process.is_alive():
+                    entry.child.maintain()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
-            for managed in self._managed.values():
-                managed.process.trim_log()
+            for entry in self._children.values():
+                entry.process.trim_log()
 
     def _finish(self, on_success: Callable[[], None]) -> None:
         try:
@@ -226,24 +224,24 @@ class Supervisor:
         except OSError as error:
             self.say(f"what was made cannot be kept: {error.strerror}")
 
-    def _repair(self, managed: _ManagedChild) -> None:
+    def _repair(self, entry: _ManagedChild) -> None:
         now = time.monotonic()
-        if managed.start_again_at is None:
-            if now - managed.started_at >= STEADY_SECONDS:
-                managed.failures = 0
-            ending = _describe_status(managed.process.read_exit_status() or 0)
-            managed.process.kill()  # also kills the processes that it left behind
-            self._wait_before_start(managed, f"{managed.child.name} ended ({ending})")
-        elif now >= managed.start_again_at:
+        if entry.start_again_at is None:
+            if now - entry.started_at >= STEADY_SECONDS:
+                entry.failures = 0
+            ending = _describe_status(entry.process.read_exit_status() or 0)
+            entry.process.kill()  # also kills the processes that it left behind
+            self._wait_before_start(entry, f"{entry.child.name} ended ({ending})")
+        elif now >= entry.start_again_at:
             try:
-                self._launch(managed)
+                self._launch(entry)
             except OSError as error:
-                self._wait_before_start(managed, f"{managed.child.name} cannot be started ({error.strerror})")
+                self._wait_before_start(entry, f"{entry.child.name} cannot be started ({error.strerror})")
 
-    def _wait_before_start(self, managed: _ManagedChild, problem: str) -> None:
-        pause = BACK_OFF_SECONDS[min(managed.failures, len(BACK_OFF_SECONDS) - 1)]
-        managed.failures += 1
-        managed.start_again_at = time.monotonic() + pause
+    def _wait_before_start(self, entry: _ManagedChild, problem: str) -> None:
+        pause = BACK_OFF_SECONDS[min(entry.failures, len(BACK_OFF_SECONDS) - 1)]
+        entry.failures += 1
+        entry.start_again_at = time.monotonic() + pause
         self.say(f"{problem}; starting it again in {pause:g} s")
 
 

@@ -177,11 +177,11 @@ def _with_open_orders(place: Place, cells: list[dict[str, int]], orders: OpenOrd
     live, recount = cells
     if place[0] == ORIGINS.name and (orders.less or orders.more):  # the other report may be in another visit
         live_orders = {name: n for name, n in live.items() if name.split(SEPARATOR)[0] in _OF_ORDERS}
-        others = {name: n for name, n in recount.items() if name.split(SEPARATOR)[0] not in _OF_ORDERS}
-        return others | live_orders
+        numbers = {name: n for name, n in recount.items() if name.split(SEPARATOR)[0] not in _OF_ORDERS}
+        return numbers | live_orders
     names = orders.less.get(place, {}).keys() | orders.more.get(place, {}).keys()
-    chosen = {n: live.get(n, 0) for n in names if orders.allows(place, n, live.get(n, 0) - recount.get(n, 0))}
-    return {name: number for name, number in (recount | chosen).items() if number}
+    live_numbers = {n: live.get(n, 0) for n in names if orders.allows(place, n, live.get(n, 0) - recount.get(n, 0))}
+    return {name: number for name, number in (recount | live_numbers).items() if number}
 
 
 def _list_comparable(place: Place, cells: list[dict[str, int]]) -> list[str]:

@@ -85,10 +85,10 @@ class Reconciliation:
 
 
 def reconcile(
-    kafka: KafkaSettings, store: StoreSettings, request: ReconcileRequest, *, show: Show, stopped: Callable[[], bool]
+    kafka: KafkaSettings, store: StoreSettings, request: ReconcileRequest, *, show: Show, is_stopped: Callable[[], bool]
 ) -> Reconciliation:
     """Compare one project. Raises SetupError, NotFound, Unavailable, Stopped."""
-    started, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+    started_at, now_ms = time.monotonic(), time.time_ns() // 1_000_000
     zone = read_project(store, request.project).zone
     period = choose_period(request.first, request.last, zone, now_ms)
     live = read_live(store, request.project, period)
@@ -102,11 +102,11 @@ def reconcile(
         oracle = _make_oracle(live, period)
         for origin in read_set_aside(kafka):
             oracle.set_aside(origin)
-        _count(log, extents, oracle, result, show, stopped)
+        _count(log, extents, oracle, result, show, is_stopped)
     finally:
         reader.close()
     _compare(result, oracle, extents, request)
-    result.seconds = time.monotonic() - started
+    result.seconds = time.monotonic() - started_at
     return result
 
 
@@ -131,7 +131,7 @@ def _count(
     oracle: Oracle,
     result: Reconciliation,
     show: Show,
-    stopped: Callable[[], bool],
+    is_stopped: Callable[[], bool],
 ) -> None:
     total = sum(extent.end - extent.begin for extent in extents)
     for record in log.read_records(extents):
@@ -144,7 +144,7 @@ def _count(
             oracle.erase(record.project_id, record.user_id, record.anonymous_ids)
         if result.records % _SHOW_EVERY == 0:
             show(result.records, total)
-            if stopped():
+            if is_stopped():
                 raise SetupError("Stopped before the end.", "Run it again: it changes nothing.")
 
 
@@ -152,13 +152,13 @@ def _compare(result: Reconciliation, oracle: Oracle, extents: list[LogExtent], r
     slug, period, live = request.project, result.period, result.live
     truth = oracle.truth.projects[slug]
     recount = read_totals(truth, oracle.truth.origins[slug], oracle.truth.count_people(slug), period)
-    lost = sum(extent.lost for extent in extents)
-    with_people = ECOMMERCE_JOB.counts_people and not lost and request.back_ms is None
+    records_lost = sum(extent.lost for extent in extents)
+    with_people = ECOMMERCE_JOB.counts_people and not records_lost and request.back_ms is None
     orders = find_open_orders(oracle.truth.alternatives[slug], period)
     ids = _count_ids(truth, period)
     result.metrics = compare_metrics(live.totals, recount, with_people=with_people, ids=ids, orders=orders)
     result.buckets = list(compare_buckets(live.totals, recount, with_people=with_people, orders=orders))
-    result.remarks = list(_list_remarks(result, lost, with_people))
+    result.remarks = list(_list_remarks(result, records_lost, with_people))
 
 
 def _count_ids(truth: ProjectTruth, period: ReconcilePeriod) -> Mapping[Place, int]:
@@ -171,16 +171,16 @@ def _count_ids(truth: ProjectTruth, period: ReconcilePeriod) -> Mapping[Place, i
     }
 
 
-def _list_remarks(result: Reconciliation, lost: int, with_people: bool) -> list[str]:
+def _list_remarks(result: Reconciliation, records_lost: int, with_people: bool) -> list[str]:
     lines = []
     begin_ms = result.period.begin * 60_000
-    if lost:
-        lines.append(f"The log has lost {lost:,} records that the totals include.")
+    if records_lost:
+        lines.append(f"The log has lost {records_lost:,} records that the totals include.")
     if result.read_from_ms is not None:
         reach_ms = begin_ms - result.read_from_ms
-        if (lost or reach_ms > 0) and reach_ms < DEDUP_MS:
+        if (records_lost or reach_ms > 0) and reach_ms < DEDUP_MS:
             lines.append("That is less than 24 hours before the period: repeats of older events count as new.")
-        elif (lost or reach_ms > 0) and reach_ms < ORDERS_MS:
+        elif (records_lost or reach_ms > 0) and reach_ms < ORDERS_MS:
             lines.append("That is less than 7 days before the period: repeats of older orders count as new.")
     if not with_people:
         lines.append("Active users, cohorts and sessions are not compared: they need everything from the beginning.")

@@ -36,14 +36,14 @@ class OpenOrders(NamedTuple):
 
 
 def find_open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
-    """Return what is open because two partitions have reports of the same order. `pairs`: counted, and not counted."""
+    """Return what is open because two partitions report the same order. `pairs`: with one counted, and the other."""
     bounds, kept_starts = OpenOrders({}, {}), _list_kept_starts(period)
-    for counted, other in pairs:
-        ours, theirs = (_keep_starts(_read_cells(truth), kept_starts).cells for truth in (counted, other))
-        for place in ours.keys() | theirs.keys():
-            mine, yours = ours.get(place, {}), theirs.get(place, {})
-            for name in mine.keys() | yours.keys():
-                change = yours.get(name, 0) - mine.get(name, 0)
+    for first, second in pairs:
+        first_cells, second_cells = (_keep_starts(_read_cells(truth), kept_starts).cells for truth in (first, second))
+        for place in first_cells.keys() | second_cells.keys():
+            first_numbers, second_numbers = first_cells.get(place, {}), second_cells.get(place, {})
+            for name in first_numbers.keys() | second_numbers.keys():
+                change = second_numbers.get(name, 0) - first_numbers.get(name, 0)
                 fields = (bounds.more if change > 0 else bounds.less).setdefault(place, {})
                 fields[name] = fields.get(name, 0) + abs(change)
     return bounds
@@ -79,12 +79,12 @@ def _read_cells(truth: ProjectTruth) -> ReconciledTotals:
 
 
 def _add_sums(totals: ReconciledTotals, truth: ProjectTruth) -> None:
-    for shared, bot in ((truth.shared, ""), (truth.bot_shared, BOT_PREFIX)):
-        for (kind, start), numbers in shared.items():
+    for shared_cells, bot in ((truth.shared, ""), (truth.bot_shared, BOT_PREFIX)):
+        for (kind, start), numbers in shared_cells.items():
             _add(totals, ("products", kind, start), bot, numbers, [])
             if kind != "minute":
-                ours = {name: numbers[name] for name in ("shared_views", "shared_adds", "shared_orders")}
-                _add(totals, ("sales", kind, start), bot, ours, [])
+                shared_numbers = {name: numbers[name] for name in ("shared_views", "shared_adds", "shared_orders")}
+                _add(totals, ("sales", kind, start), bot, shared_numbers, [])
     for (kind, start), numbers in truth.quality.items():
         _add(totals, ("quality", kind, start), "", numbers, [])
 
@@ -107,9 +107,9 @@ def _add(
 ) -> None:
     rollup, kind, start = place
     cell = totals.cells.setdefault((rollup, _KINDS[kind], start), {})
-    stored = ["" if v == "(none)" else v[1:] if _LIKE_A_MARKER.fullmatch(v) else v for v in map(str, values)]
+    labels = ["" if v == "(none)" else v[1:] if _LIKE_A_MARKER.fullmatch(v) else v for v in map(str, values)]
     for measure, number in numbers.items():
-        for name in (bot + measure, SEPARATOR.join((bot + measure, *stored))) if stored else (bot + measure,):
+        for name in (bot + measure, SEPARATOR.join((bot + measure, *labels))) if labels else (bot + measure,):
             if number:
                 cell[name] = cell.get(name, 0) + number
 

@@ -36,16 +36,16 @@ def read_set_aside(kafka: KafkaSettings) -> list[str]:
         consumer.close()
 
 
-def _read_all(consumer: Consumer, unread: set[Partition]) -> Iterator[Message]:
+def _read_all(consumer: Consumer, unread_partitions: set[Partition]) -> Iterator[Message]:
     heard_at = time.monotonic()
-    while unread:
+    while unread_partitions:
         for message in consumer.consume(2_000, 0.2):
             heard_at = time.monotonic()
             error = message.error()
             if error is None:
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:
-                unread.discard(Partition(str(message.topic()), message.partition() or 0))
+                unread_partitions.discard(Partition(str(message.topic()), message.partition() or 0))
         if time.monotonic() - heard_at > _SILENT_SECONDS_MAX:
             raise Unavailable("kafka", f"does not give the records of {DEAD_LETTERS}")
 

@@ -201,8 +201,8 @@ def _count_refund(lines: list[OrderLine], stated_amount: int | None, *, is_in_cu
 
 def _read_stated_revenue(properties: CommerceProperties, reader: AmountReader) -> int | None:
     revenue, total = reader.read(properties.revenue), reader.read(properties.total)
-    stated = revenue or total
-    return None if stated is None else scale_amount(stated)
+    amount = revenue or total
+    return None if amount is None else scale_amount(amount)
 
 
 def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[OrderLine]:

@@ -182,7 +182,7 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
         or (anonymous and len(anonymous) > SHORT_ID_CHARACTERS_MAX)
     ):
         _require_short_ids(fields)
-    person, linked = _identify(user, anonymous if fields.type != "alias" else _read_previous(fields))
+    person, linked_id = _identify(user, anonymous if fields.type != "alias" else _read_previous(fields))
     time_ms, own_ms = _read_times(fields)
     is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
     if marks:
@@ -203,7 +203,7 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
         visit,
         page,
         person,
-        linked,
+        linked_id,
         time_ms if time_ms >= 0 else record_timestamp_ms,
         own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
@@ -218,8 +218,8 @@ def _identify(user: str | None, anonymous: str | None) -> tuple[bytes, bytes]:
     is_user = user is not None and not is_placeholder(user)
     if not anonymous or (is_user and anonymous == user) or is_placeholder(anonymous):
         return _digest(USER + user.encode() if user else ANONYMOUS + (anonymous or "").encode()), b""
-    linked = _digest(ANONYMOUS + anonymous.encode())
-    return (_digest(USER + user.encode()), linked) if is_user and user else (linked, b"")
+    linked_id = _digest(ANONYMOUS + anonymous.encode())
+    return (_digest(USER + user.encode()), linked_id) if is_user and user else (linked_id, b"")
 
 
 def _read_previous(fields: StrictFields) -> str | None:

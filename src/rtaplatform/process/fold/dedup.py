@@ -66,12 +66,12 @@ class Lookup(Struct, frozen=True, gc=False):
 NO_LOOKUP = Lookup("", "", is_near=True)  # of events that are not checked for duplicates
 
 
-def read_block(stored: bytes) -> DedupBlock:
-    if not stored:
+def read_block(stored_block: bytes) -> DedupBlock:
+    if not stored_block:
         return DedupBlock(b"", 0, set())
     ids = array("Q")
-    ids.frombytes(stored[16:])
-    return DedupBlock(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
+    ids.frombytes(stored_block[16:])
+    return DedupBlock(stored_block[:8], int.from_bytes(stored_block[8:16], "big"), set(ids))
 
 
 def plan_lookup(project: str, topic: str, dedup_partition: int, own_ms: int, stream_time_ms: int) -> Lookup:
@@ -92,16 +92,16 @@ def plan_block_lookup(project: str, topic: str, dedup_partition: int, minute: in
     return Lookup(f"{project}:{topic}:{dedup_partition}:{minute}", "", is_near=True)
 
 
-def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
-    """Only compare blocks that would expire at once, instead of writing them. `expired`: `Delta.expired_blocks`."""
-    return [_compare_only(write) if _is_expired(write, expired) else write for write in writes]
+def without_expired(writes: Sequence[BlockWrite], expiries: Mapping[str, int]) -> list[BlockWrite]:
+    """Only compare blocks that would expire at once, instead of writing them. `expiries`: `Delta.expired_blocks`."""
+    return [_compare_only(write) if _is_expired(write, expiries) else write for write in writes]
 
 
-def _is_expired(write: BlockWrite, expired: Mapping[str, int]) -> bool:
+def _is_expired(write: BlockWrite, expiries: Mapping[str, int]) -> bool:
     if not write.ids:
         return False
     _project, topic, dedup_partition, _minute = write.name.rsplit(":", 3)
-    return write.last_write_ms <= expired.get(f"{topic}:{dedup_partition}", -1)
+    return write.last_write_ms <= expiries.get(f"{topic}:{dedup_partition}", -1)
 
 
 def _compare_only(write: BlockWrite) -> BlockWrite:
@@ -137,10 +137,10 @@ class BlockCache:
 
     def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
         """Fetch those of these blocks that are missing, in one call."""
-        missing = self.list_missing(names)
-        if missing:
-            for name, stored in zip(missing, fetch(missing), strict=True):
-                self._put(name, read_block(stored))
+        missing_names = self.list_missing(names)
+        if missing_names:
+            for name, stored_block in zip(missing_names, fetch(missing_names), strict=True):
+                self._put(name, read_block(stored_block))
 
     def __getitem__(self, name: str) -> DedupBlock:
         self._blocks.move_to_end(name)
@@ -192,15 +192,15 @@ class RepeatFilter:
     """
 
     def __init__(
-        self, cache: BlockCache, known_orders: KnownOrders | None = None, settled: SettledReplays | None = None
+        self, cache: BlockCache, known_orders: KnownOrders | None = None, settled_replays: SettledReplays | None = None
     ) -> None:
         self._cache = cache
-        self.replays = ReplayFilter(SettledReplays() if settled is None else settled)
+        self.replays = ReplayFilter(SettledReplays() if settled_replays is None else settled_replays)
         self._known_orders = KnownOrders() if known_orders is None else known_orders
         self.orders = OrderFilter(self._known_orders)
         self._views: dict[str, BlockView] = {}
-        self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as read from the store
-        self._written: dict[LooseKey, int] = {}  # when this batch wrote them
+        self._times_read: dict[LooseKey, int] = {}  # when loose ids were written, as read from the store
+        self._times_written: dict[LooseKey, int] = {}  # when this batch wrote them
 
     def is_repeat(self, lookup: Lookup, identity: int, stream_time_ms: int) -> bool:
         """Whether the id was seen before. A new id is remembered."""
@@ -221,15 +221,15 @@ class RepeatFilter:
         if lookup.block and self._is_in_block(lookup.block, identity, stream_time_ms):
             return True
         key = (lookup.loose, identity)
-        expected = self._expected.get(key)
-        if expected is None:
-            expected = self._expected[key] = self._cache.loose[key]
-        written_ms = self._written.get(key, expected)
+        time_read = self._times_read.get(key)
+        if time_read is None:
+            time_read = self._times_read[key] = self._cache.loose[key]
+        written_ms = self._times_written.get(key, time_read)
         if written_ms != ABSENT and stream_time_ms - written_ms < WINDOW_MS:
             return True
         if lookup.is_near:  # the block does not have the id, so this writes it there
             return self.is_repeat(Lookup(lookup.block, "", is_near=True), identity, stream_time_ms)
-        self._written[key] = stream_time_ms
+        self._times_written[key] = stream_time_ms
         return False
 
     def _is_in_block(self, name: str, identity: int, stream_time_ms: int) -> bool:
@@ -253,7 +253,7 @@ class RepeatFilter:
 
     def make_loose_writes(self) -> list[LooseWrite]:
         """The same for every loose id that was read."""
-        return make_loose_writes(self._expected, self._written) if self._expected else []
+        return make_loose_writes(self._times_read, self._times_written) if self._times_read else []
 
     def _make_write(self, name: str, view: BlockView) -> BlockWrite:
         if not view.added:

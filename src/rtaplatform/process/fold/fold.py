@@ -96,8 +96,8 @@ class EventFold:
 
     def add(self, place: str, records: Sequence[DecodedRecord]) -> list[DecodedRecord]:
         """Fold records of a partition (`topic id:number`). Returns those that count: not duplicate, late or dead."""
-        applied: dict[str, int] = {}
-        counted: list[DecodedRecord] = []
+        counts_applied: dict[str, int] = {}
+        records_counted: list[DecodedRecord] = []
         for record in records:
             event = record.event
             if event is None:
@@ -107,13 +107,13 @@ class EventFold:
             ):
                 self._outcomes.add_uncounted(place, event.project, RecordOutcome.DUPLICATE, record.stream_time_ms)
             elif self._count(event, record):
-                applied[event.project] = applied.get(event.project, 0) + 1
-                counted.append(record)
+                counts_applied[event.project] = counts_applied.get(event.project, 0) + 1
+                records_counted.append(record)
             else:
                 self._outcomes.add_uncounted(place, event.project, RecordOutcome.LATE, record.stream_time_ms)
-        for project, n in applied.items():
+        for project, n in counts_applied.items():
             self._outcomes.add_applied(place, project, n)
-        return counted
+        return records_counted
 
     def _count(self, event: DecodedEvent, record: DecodedRecord) -> bool:
         """Count the event of the record; return False if it is late."""
@@ -144,8 +144,8 @@ class EventFold:
             pages, pages_key = tally.pages, (dimensions, event.page)
             pages[pages_key] = pages.get(pages_key, 0) + 1
         if record.declared:
-            declared, declared_key = tally.declared, (dimensions, record.declared)
-            declared[declared_key] = declared.get(declared_key, 0) + 1
+            declared_counts, declared_key = tally.declared, (dimensions, record.declared)
+            declared_counts[declared_key] = declared_counts.get(declared_key, 0) + 1
         if record.traits is not None:
             self._with_traits.setdefault(key, []).append((event, commerce))
         if not dimensions.is_bot:

@@ -77,32 +77,32 @@ class OrderFilter:
     """The orders of one batch against what is known: asks and remembers in the order of the records."""
 
     def __init__(self, known_orders: KnownOrders) -> None:
-        self._known = known_orders
-        self._expected: dict[OrderKey, int] = {}
-        self._written: dict[OrderKey, int] = {}
+        self._known_orders = known_orders
+        self._times_read: dict[OrderKey, int] = {}
+        self._times_written: dict[OrderKey, int] = {}
 
     def is_repeat(self, key: OrderKey, stream_time_ms: int) -> bool:
         """Whether the order was counted within 7 days; if not, it is from now on."""
-        expected_ms = self._expected.get(key)
+        expected_ms = self._times_read.get(key)
         if expected_ms is None:
-            expected_ms = self._expected[key] = self._known[key]
-        counted_ms = self._written.get(key, expected_ms)
+            expected_ms = self._times_read[key] = self._known_orders[key]
+        counted_ms = self._times_written.get(key, expected_ms)
         if counted_ms != ABSENT and abs(stream_time_ms - counted_ms) < ORDER_LIFE_MS:
             return True
-        self._written[key] = stream_time_ms
+        self._times_written[key] = stream_time_ms
         return False
 
     def make_writes(self) -> list[OrderWrite]:
         """Every order that was asked for, to be compared, with what was written of it: one for each project."""
         sets: dict[str, OrderWrite] = {}
-        for key, expected_ms in self._expected.items():
+        for key, expected_ms in self._times_read.items():
             project, order_id = key
             write = sets.get(project)
             if write is None:
                 write = sets[project] = OrderWrite(project, [], [], [])
             write.ids.append(order_id)
             write.expected_ms.append(expected_ms)
-            write.written_ms.append(self._written.get(key, ABSENT))
+            write.written_ms.append(self._times_written.get(key, ABSENT))
         return list(sets.values())
 
 
@@ -126,29 +126,29 @@ class HeldOrders:
     """
 
     def __init__(self) -> None:
-        self._held: list[tuple[MinuteKey, DecodedEvent, EventCommerce, int]] = []
-        self._decided: dict[MinuteKey, CountedOrders] | None = None
+        self._held_orders: list[tuple[MinuteKey, DecodedEvent, EventCommerce, int]] = []
+        self._orders_by_minute: dict[MinuteKey, CountedOrders] | None = None
         self.repeats: list[tuple[str, int]] = []
         self.counted: list[tuple[DecodedEvent, EventCommerce]] = []
         self.repeated: set[int] = set()
 
     def take_back(self) -> None:
         """Nothing is decided any more."""
-        self._decided = None
+        self._orders_by_minute = None
 
     def add(self, key: MinuteKey, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> None:
-        self._held.append((key, event, commerce, stream_time_ms))
+        self._held_orders.append((key, event, commerce, stream_time_ms))
 
     def decide(self, orders: OrderFilter) -> Mapping[MinuteKey, CountedOrders]:
         """Count the orders once, in the order of the records. A bot's order takes none from a person."""
-        if self._decided is not None:
-            return self._decided
+        if self._orders_by_minute is not None:
+            return self._orders_by_minute
         self.repeats, self.counted, self.repeated = [], [], set()
-        counted = self._decided = dict[MinuteKey, CountedOrders]()
-        for key, event, commerce, stream_time_ms in self._held:
-            minute = counted.get(key)
+        orders_by_minute = self._orders_by_minute = dict[MinuteKey, CountedOrders]()
+        for key, event, commerce, stream_time_ms in self._held_orders:
+            minute = orders_by_minute.get(key)
             if minute is None:
-                minute = counted[key] = CountedOrders({}, {}, {})
+                minute = orders_by_minute[key] = CountedOrders({}, {}, {})
             project, dimensions = event.project, event.dimensions
             owner = BOT_PREFIX + project if dimensions.is_bot else project
             if commerce.order_id and orders.is_repeat((owner, commerce.order_id), stream_time_ms):
@@ -160,7 +160,7 @@ class HeldOrders:
                 self.counted.append((event, commerce))
             counts_key = (dimensions, commerce)
             minute.counts[counts_key] = minute.counts.get(counts_key, 0) + 1
-        return counted
+        return orders_by_minute
 
 
 def _add_buyer(event: DecodedEvent, commerce: EventCommerce, minute: CountedOrders) -> None:

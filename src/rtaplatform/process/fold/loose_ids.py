@@ -23,10 +23,10 @@ class LooseIds:
 
     def __init__(self) -> None:
         self._read: dict[LooseKey, int] = {}
-        self._sent: dict[LooseKey, int] = {}  # what the previous batch has written; its call may be in flight
+        self._times_sent: dict[LooseKey, int] = {}  # what the previous batch has written; its call may be in flight
 
     def __len__(self) -> int:
-        return len(self._read) + len(self._sent)
+        return len(self._read) + len(self._times_sent)
 
     def list_missing(self, keys: Iterable[LooseKey]) -> list[LooseKey]:
         return [key for key in dict.fromkeys(keys) if key not in self._read]
@@ -45,7 +45,7 @@ class LooseIds:
             for identity, written_ms in zip(ids, set_times, strict=True):
                 # The store may have answered before or after the call in flight took effect. Either way this is the
                 # value once that call has succeeded; if it fails, nothing here is kept.
-                self._read[(name, identity)] = self._sent.get((name, identity), written_ms)
+                self._read[(name, identity)] = self._times_sent.get((name, identity), written_ms)
 
     def __getitem__(self, key: LooseKey) -> int:
         """The stream time of the id's last write, or ABSENT."""
@@ -53,14 +53,14 @@ class LooseIds:
 
     def accept(self, writes: Iterable[LooseWrite]) -> None:
         """The batch is sent: begin the next one, for which these ids are as this batch wrote them."""
-        self._read, self._sent = {}, {}
+        self._read, self._times_sent = {}, {}
         for write in writes:
             for identity, written_ms in zip(write.ids, write.written_ms, strict=True):
                 if written_ms != ABSENT:
-                    self._sent[(write.name, int.from_bytes(identity, "little"))] = written_ms
+                    self._times_sent[(write.name, int.from_bytes(identity, "little"))] = written_ms
 
     def clear(self) -> None:
-        self._read, self._sent = {}, {}
+        self._read, self._times_sent = {}, {}
 
 
 def fetch_no_loose_ids(query: LooseIdQuery) -> list[list[int]]:
@@ -68,31 +68,31 @@ def fetch_no_loose_ids(query: LooseIdQuery) -> list[list[int]]:
     return [[ABSENT] * len(ids) for _, ids in query]
 
 
-def make_loose_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKey, int]) -> list[LooseWrite]:
+def make_loose_writes(times_read: Mapping[LooseKey, int], times_written: Mapping[LooseKey, int]) -> list[LooseWrite]:
     """One write for each set: all ids that a batch has read, to be compared, and when it wrote them."""
     sets: dict[str, LooseWrite] = {}
-    for key, expected_ms in expected.items():
+    for key, expected_ms in times_read.items():
         name, identity = key
         write = sets.get(name)
         if write is None:
             write = sets[name] = LooseWrite(name, [], [], [])
         write.ids.append(identity.to_bytes(8, "little"))
         write.expected_ms.append(expected_ms)
-        write.written_ms.append(written.get(key, ABSENT))
+        write.written_ms.append(times_written.get(key, ABSENT))
     return list(sets.values())
 
 
-def blank_expired(writes: Iterable[LooseWrite], expired: Mapping[str, int]) -> list[LooseWrite]:
-    """Only compare ids that would expire at once, instead of writing them. `expired`: `Delta.expired_blocks`."""
+def blank_expired(writes: Iterable[LooseWrite], expiries: Mapping[str, int]) -> list[LooseWrite]:
+    """Only compare ids that would expire at once, instead of writing them. `expiries`: `Delta.expired_blocks`."""
     return [
-        structs.replace(w, written_ms=_blank_expired_times(w.written_ms, _find_expired_ms(w.name, expired)))
+        structs.replace(w, written_ms=_blank_expired_times(w.written_ms, _find_expired_ms(w.name, expiries)))
         for w in writes
     ]
 
 
-def _find_expired_ms(name: str, expired: Mapping[str, int]) -> int:
+def _find_expired_ms(name: str, expiries: Mapping[str, int]) -> int:
     _project, topic, dedup_partition = name.split(":")
-    return expired.get(f"{topic}:{dedup_partition}", -1)
+    return expiries.get(f"{topic}:{dedup_partition}", -1)
 
 
 def _blank_expired_times(times_ms: Iterable[int], expired_ms: int) -> list[int]:

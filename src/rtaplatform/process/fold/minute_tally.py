@@ -85,12 +85,12 @@ class MinuteTally(Struct):
 def list_trait_events(
     events: Iterable[tuple[DecodedEvent, EventCommerce]],
     names: PersonNames,
-    repeated: Collection[int],
+    repeated_orders: Collection[int],
     unknown: DeclaredValues,
 ) -> list[TraitEvent]:
     """The events by the traits of their persons. A repeated order adds no amounts, and a bot's traits are unknown."""
     return [
-        (event, NOTHING if id(event) in repeated else commerce, names.traits.get(id(event), unknown))
+        (event, NOTHING if id(event) in repeated_orders else commerce, names.traits.get(id(event), unknown))
         for event, commerce in events
     ]
 
@@ -150,7 +150,7 @@ def list_sketches(
     tally: MinuteTally, buckets: list[tuple[BucketKind, int]], level: int
 ) -> Iterator[tuple[BucketKind, int, SketchName, set[bytes]]]:
     """All persons by minute, hour and day; those of a place, page or product, and buyers, by hour and day only."""
-    everybody = set[bytes]().union(*tally.persons.values())
+    all_persons = set[bytes]().union(*tally.persons.values())
     lasting = group_by_place("", tally.persons)
     if tally.buyers:
         lasting[(BUYERS, "")] = set[bytes]().union(*tally.buyers.values())
@@ -160,7 +160,7 @@ def list_sketches(
     if tally.persons_by_traits:
         short |= group_by_trait_value(tally.persons_by_traits)
     for kind, start in buckets:
-        yield kind, start, ("", ""), everybody
+        yield kind, start, ("", ""), all_persons
         if kind is BucketKind.MINUTE:
             continue
         has_short = kind is BucketKind.DAY or level > HOUR_WITHOUT_SHORT_SKETCHES

@@ -19,15 +19,15 @@ class OutcomeCounts:
     """`quality`: (project, minute of stream time, measure) → how often. `dead`: origin → stream time."""
 
     def __init__(self) -> None:
-        self._uncounted: Counter[tuple[str, str, RecordOutcome]] = Counter()  # (place, project, outcome)
-        self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
+        self._other_counts: Counter[tuple[str, str, RecordOutcome]] = Counter()  # (place, project, outcome)
+        self._applied_counts: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()
         self.dead: dict[str, int] = {}
         self.dead_letters: list[DeadLetter] = []
 
     def add_applied(self, place: str, project: str, n: int) -> None:
-        self._applied[(place, project)] += n
+        self._applied_counts[(place, project)] += n
 
     def add_dead_letter(self, place: str, record: DecodedRecord) -> None:
         dead_letter = record.dead_letter
@@ -38,7 +38,7 @@ class OutcomeCounts:
         self.add_uncounted(place, dead_letter.project, RecordOutcome.DEAD, record.stream_time_ms)
 
     def add_uncounted(self, place: str, project: str, outcome: RecordOutcome, stream_time_ms: int) -> None:
-        self._uncounted[(place, project, outcome)] += 1
+        self._other_counts[(place, project, outcome)] += 1
         if project:
             self._quality[(project, stream_time_ms // MINUTE_MS, outcome)] += 1
 
@@ -50,9 +50,9 @@ class OutcomeCounts:
         """How many records had each outcome, by partition and by project."""
         notes = self._notes + Counter((project, REPEATED_ORDER) for project, _ in repeats)
         counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in notes.items()})
-        applied = ((place, project, RecordOutcome.APPLIED, n) for (place, project), n in self._applied.items())
-        uncounted = ((*key, n) for key, n in self._uncounted.items())
-        for place, project, outcome, n in (*applied, *uncounted):
+        rows = ((place, project, RecordOutcome.APPLIED, n) for (place, project), n in self._applied_counts.items())
+        other_rows = ((*key, n) for key, n in self._other_counts.items())
+        for place, project, outcome, n in (*rows, *other_rows):
             counts[f"{place}|consumed"] += n
             counts[f"{place}|{outcome}"] += n
             counts[f"{project}|{outcome}"] += n

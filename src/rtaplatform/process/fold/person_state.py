@@ -112,57 +112,57 @@ class PersonCache:
 
     def __init__(self, persons_max: int) -> None:
         self._persons_max = persons_max
-        self._stored: dict[PersonKey, bytes] = {}  # token and value; empty if there is none
+        self._values: dict[PersonKey, bytes] = {}  # token and value; empty if there is none
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self._values)
 
     def list_missing(self, keys: Iterable[PersonKey], pointed_at: PointedAt = point_at_nobody) -> list[PersonKey]:
         """Those of these keys that are not cached, and those that cached values of them point at."""
-        stored, missing = self._stored, dict[PersonKey, None]()
+        values, missing_keys = self._values, dict[PersonKey, None]()
         for key in keys:
-            value = stored.get(key)
+            value = values.get(key)
             if value is None:
-                missing[key] = None
+                missing_keys[key] = None
             elif value:
                 for other in pointed_at(key, value[TOKEN_BYTES:]):
-                    if other not in stored:
-                        missing[other] = None
-        return list(missing)
+                    if other not in values:
+                        missing_keys[other] = None
+        return list(missing_keys)
 
     def load(self, keys: Iterable[PersonKey], fetch: FetchPersons, pointed_at: PointedAt = point_at_nobody) -> None:
         """Fetch those of these values that are missing, and those that they point at: in one call, or in two."""
-        missing = list(dict.fromkeys(key for key in keys if key not in self._stored))
-        if missing:
-            self._stored.update(zip(missing, fetch(missing), strict=True))
-            self.load(self.list_missing(missing, pointed_at), fetch)
+        missing_keys = list(dict.fromkeys(key for key in keys if key not in self._values))
+        if missing_keys:
+            self._values.update(zip(missing_keys, fetch(missing_keys), strict=True))
+            self.load(self.list_missing(missing_keys, pointed_at), fetch)
 
     def __getitem__(self, key: PersonKey) -> bytes:
-        return self._stored[key]
+        return self._values[key]
 
     def drop(self, keys: Iterable[PersonKey]) -> None:
         for key in keys:
-            self._stored.pop(key, None)
+            self._values.pop(key, None)
 
     def clear(self) -> None:
-        self._stored.clear()
+        self._values.clear()
 
-    def restore(self, stored: Mapping[PersonKey, bytes]) -> None:
+    def restore(self, values: Mapping[PersonKey, bytes]) -> None:
         """The copies as they were before a batch that was refused."""
-        self._stored.update(stored)
+        self._values.update(values)
 
     def accept(self, writes: Iterable[PersonWrite]) -> None:
         """Update the copies as the store does when it applies these writes."""
-        stored = self._stored
+        values = self._values
         for write in writes:
             key = (write.project, write.person)
-            stored.pop(key, None)  # so that it comes last
-            stored[key] = write.token + write.value if write.value else b""
+            values.pop(key, None)  # so that it comes last
+            values[key] = write.token + write.value if write.value else b""
 
     def trim(self) -> None:
         """Drop the values that were not used for longest, down to the limit. Call it between batches only."""
-        for key in list(islice(self._stored, max(0, len(self._stored) - self._persons_max))):
-            del self._stored[key]
+        for key in list(islice(self._values, max(0, len(self._values) - self._persons_max))):
+            del self._values[key]
 
 
 class PersonStates:
@@ -171,28 +171,28 @@ class PersonStates:
     def __init__(self, cache: PersonCache) -> None:
         self._cache = cache
         self._read: dict[PersonKey, bytes] = {}  # as stored when the batch first read it
-        self._written: dict[PersonKey, bytes] = {}
+        self._new_values: dict[PersonKey, bytes] = {}
         self._cells: dict[CellsKey, dict[str, int]] = {}
 
     def __getitem__(self, key: PersonKey) -> bytes:
         """The person's value, empty if there is none."""
-        value = self._written.get(key)
+        value = self._new_values.get(key)
         if value is not None:
             return value
-        stored = self._read.get(key)
-        if stored is None:
-            stored = self._read[key] = self._cache[key]
-        return stored[TOKEN_BYTES:]
+        stored_value = self._read.get(key)
+        if stored_value is None:
+            stored_value = self._read[key] = self._cache[key]
+        return stored_value[TOKEN_BYTES:]
 
     def __setitem__(self, key: PersonKey, value: bytes) -> None:
         """Set the person's value; the empty value deletes it."""
         if key not in self._read:
             self._read[key] = self._cache[key]
-        self._written[key] = value
+        self._new_values[key] = value
 
     def write(self, values: Mapping[PersonKey, bytes]) -> None:
         """Set the values of persons, all of which were read."""
-        self._written.update(values)
+        self._new_values.update(values)
 
     def count(self, key: CellsKey, fields: Mapping[str, int]) -> None:
         merge_fields(self._cells, key, fields)
@@ -200,24 +200,24 @@ class PersonStates:
     def take_back(self) -> None:
         """The batch was refused: the copies are as they were before it, and nothing is read or changed yet."""
         self._cache.restore(self._read)
-        self._read, self._written, self._cells = {}, {}, {}
+        self._read, self._new_values, self._cells = {}, {}, {}
 
     def add_to(self, delta: Delta, server_s: int = 0) -> None:
         """Add writes and increments. `server_s`: a time that the store's clock has passed; buckets expire by it."""
         tokens = os.urandom(TOKEN_BYTES * len(self._read))
         delta.persons = [
-            self._make_write(key, stored, tokens[at : at + TOKEN_BYTES])
-            for at, (key, stored) in zip(count(step=TOKEN_BYTES), self._read.items(), strict=False)
+            self._make_write(key, stored_value, tokens[at : at + TOKEN_BYTES])
+            for at, (key, stored_value) in zip(count(step=TOKEN_BYTES), self._read.items(), strict=False)
         ]
         for key, fields in self._cells.items():
             if not server_s or compute_expiry_s(key.kind, key.start) > server_s:
                 merge_fields(delta.cells, key, fields)
 
-    def _make_write(self, key: PersonKey, stored: bytes, new_token: bytes) -> PersonWrite:
+    def _make_write(self, key: PersonKey, stored_value: bytes, new_token: bytes) -> PersonWrite:
         """An unchanged value is compared too, and keeps its token, so that other workers' copies stay valid."""
         project, person = key
-        expected, value = stored[:TOKEN_BYTES], stored[TOKEN_BYTES:]
-        written = self._written.get(key, value)
-        if written == value and expected:
-            return PersonWrite(project, person, expected, expected, value)
-        return PersonWrite(project, person, expected, new_token, written)
+        token, value = stored_value[:TOKEN_BYTES], stored_value[TOKEN_BYTES:]
+        new_value = self._new_values.get(key, value)
+        if new_value == value and token:
+            return PersonWrite(project, person, token, token, value)
+        return PersonWrite(project, person, token, new_token, new_value)

@@ -37,21 +37,21 @@ class SettledReplays:
 class ReplayFilter:
     """The replays of one batch, asked in the order of the records."""
 
-    def __init__(self, settled: SettledReplays) -> None:
-        self._settled = settled
-        self._taken: dict[str, None] = {}
+    def __init__(self, settled_replays: SettledReplays) -> None:
+        self._settled_replays = settled_replays
+        self._origins_taken: dict[str, None] = {}
         self._dead_here: set[str] = set()
 
     def is_repeat(self, origin: str, dead_in_batch: MutableMapping[str, int]) -> bool:
         """Whether the letter was replayed before. If not, this replay takes its origin."""
-        if origin in self._taken or origin in self._settled or origin in self._dead_here:
+        if origin in self._origins_taken or origin in self._settled_replays or origin in self._dead_here:
             return True
         if dead_in_batch.pop(origin, None) is None:
-            self._taken[origin] = None
+            self._origins_taken[origin] = None
         else:  # a rebuild may read a dead record and its replay in one batch: the store does not have it yet
             self._dead_here.add(origin)
         return False
 
     def list_origins(self) -> list[str]:
         """The origins that must be in the store's set, and are taken out of it."""
-        return list(self._taken)
+        return list(self._origins_taken)

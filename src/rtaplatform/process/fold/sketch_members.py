@@ -31,9 +31,9 @@ class SketchMemberCache:
         new: dict[SketchKey, Collection[bytes]] = {}
         for key, persons in sketches.items():
             members = self._sketches.get(key) if _is_remembered(key, persons) else None
-            missing = persons if members is None else set(persons) - members
-            if missing:
-                new[key] = missing
+            new_persons = persons if members is None else set(persons) - members
+            if new_persons:
+                new[key] = new_persons
         return new
 
     def accept(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> None:

@@ -79,13 +79,13 @@ def sum_products_and_sales(counts: EventCounts) -> tuple[dict[str, int], dict[st
     for (dimensions, commerce), n in counts.items():
         bots = BOT_PREFIX if dimensions.is_bot else ""
         for measure, product_field, increment in commerce.fields:
-            total_field, product_field, added = bots + measure, bots + product_field, increment * n
-            products[total_field] = products.get(total_field, 0) + added
-            products[product_field] = products.get(product_field, 0) + added
+            total_field, product_field, addition = bots + measure, bots + product_field, increment * n
+            products[total_field] = products.get(total_field, 0) + addition
+            products[product_field] = products.get(product_field, 0) + addition
             if measure in SALES_MEASURES:
                 sales_field = product_field + dimensions.sales
-                sales[total_field] = sales.get(total_field, 0) + added
-                sales[sales_field] = sales.get(sales_field, 0) + added
+                sales[total_field] = sales.get(total_field, 0) + addition
+                sales[sales_field] = sales.get(sales_field, 0) + addition
         if commerce.shared_field:
             shared_field = bots + commerce.shared_field
             products[shared_field] = products.get(shared_field, 0) + n
@@ -120,11 +120,11 @@ def sum_visits_and_pages(
 
 
 def sum_declared_properties(
-    declared: Mapping[tuple[EventDimensions, DeclaredValues], int],
+    declared_counts: Mapping[tuple[EventDimensions, DeclaredValues], int],
 ) -> dict[str, dict[str, int]]:
     """The fields of the rollups of declared properties, by rollup."""
     sums: dict[str, dict[str, int]] = {}
-    for (dimensions, values), n in declared.items():
+    for (dimensions, values), n in declared_counts.items():
         measure = BOT_PREFIX + "count" if dimensions.is_bot else "count"
         for name, value in values:
             for rollup, of_field in (
@@ -149,8 +149,8 @@ def sum_declared_traits(
             measures += [(name, k * n) for name in EVENTS.measures[1:] if (k := getattr(commerce, name))]
         for name, value in values:
             fields = sums.setdefault(make_trait_rollup(name).name, {})
-            for measure, added in measures:
-                _add_field(fields, bots + measure, make_field("", value), added)
+            for measure, addition in measures:
+                _add_field(fields, bots + measure, make_field("", value), addition)
             by_event = sums.setdefault(make_trait_and_event_rollup(name).name, {})
             _add_field(by_event, bots + "count", make_field("", value, dimensions.name), n)
     return sums

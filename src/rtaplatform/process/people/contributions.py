@@ -103,8 +103,8 @@ class PeopleTotals:
 
     def _change_days(self, newest_day: int, before: Sequence[Days], after: Days, persons: int) -> None:
         for measure, width in (("dau", 1), ("wau", WEEK_DAYS), ("mau", MONTH_DAYS)):
-            had = [cover_days(days.mask, width) for days in before]
-            for bit, n in _list_changed_bits(had, cover_days(after.mask, width)):
+            covers_before = [cover_days(days.mask, width) for days in before]
+            for bit, n in _list_changed_bits(covers_before, cover_days(after.mask, width)):
                 self._days[(measure, newest_day + MONTH_DAYS - 1 - bit)] += n * persons
 
     # first days and what follows -------------------------------------------------------------------------------
@@ -136,12 +136,12 @@ class PeopleTotals:
         if more == 1 and (not count or all(map(is_, before, after))):
             self._count_session(after[-1], 1)
             return
-        had, has = set(map(id, before)), set(map(id, after))
+        ids_before, ids_after = set(map(id, before)), set(map(id, after))
         for session in before:
-            if id(session) not in has:
+            if id(session) not in ids_after:
                 self._count_session(session, -1)
         for session in after:
-            if id(session) not in had:
+            if id(session) not in ids_before:
                 self._count_session(session, 1)
 
     def _grow_session(self, old: Session, new: Session) -> None:
@@ -238,23 +238,23 @@ def _begins_like(session: Session, other: Session) -> bool:
 
 def cover_days(mask: int, width: int) -> int:
     """The days that active ones cover, each with those after it. Bit MONTH_DAYS - 1 is the newest active day."""
-    covered = mask << (MONTH_DAYS - 1)
+    cover = mask << (MONTH_DAYS - 1)
     day_count = 1
     while day_count < width:
         step = min(day_count, width - day_count)
-        covered |= covered >> step
+        cover |= cover >> step
         day_count += step
-    return covered
+    return cover
 
 
 def list_days(mask: int, newest_day: int) -> list[int]:
     return [newest_day - back for back in range(MASK_DAYS) if mask >> back & 1]
 
 
-def _list_changed_bits(had: Sequence[int], has: int) -> Iterator[tuple[int, int]]:
-    """Which bits are set more or less often than before, and by how much. All of `had` is in `has`."""
-    new, twice, earlier_bits = has, 0, 0
-    for bits in had:
+def _list_changed_bits(masks_before: Sequence[int], mask_after: int) -> Iterator[tuple[int, int]]:
+    """Which bits are set more or less often than before, and by how much. All of `masks_before` is in `mask_after`."""
+    new, twice, earlier_bits = mask_after, 0, 0
+    for bits in masks_before:
         new &= ~bits
         twice |= earlier_bits & bits  # of two at most
         earlier_bits |= bits

@@ -44,8 +44,8 @@ def with_link(alias: Alias, time_ms: int, user: bytes) -> tuple[Alias, int]:
     later = links[at + 1 :] if at < len(links) and links[at][1] == user else links[at:]
     is_sole = not at and not later
     conflicts = 0 if is_sole else int(bool(later) or alias.newest_ms >= time_ms)
-    united = [*links[:at], (time_ms, user), *later]
-    return structs.replace(alias, links=united[-LINKS_MAX:]), conflicts
+    new_links = [*links[:at], (time_ms, user), *later]
+    return structs.replace(alias, links=new_links[-LINKS_MAX:]), conflicts
 
 
 def _read_time(link: tuple[int, bytes]) -> int:

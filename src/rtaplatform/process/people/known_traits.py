@@ -36,7 +36,7 @@ class TraitReading:
     ) -> None:
         self._projects, self._values_before, self._values_after = projects, values_before, values_after
         self._aliases: dict[PersonKey, Alias | None] = {}
-        self._known: dict[PersonKey, KnownTraits | None] = {}  # None: erased, or an anonymous id that has users
+        self._traits: dict[PersonKey, KnownTraits | None] = {}  # None: erased, or an anonymous id that has users
         self._values: dict[PersonKey, DeclaredValues] = {}  # by which the events of a person count for now
 
     def read(self, events: Iterable[tuple[DecodedEvent, DeclaredValues]]) -> dict[int, DeclaredValues]:
@@ -65,7 +65,7 @@ class TraitReading:
         """Nothing is learned of somebody who was erased."""
         before = self._find(key)
         if before is not None:
-            self._known[key] = unite_traits(before, traits)
+            self._traits[key] = unite_traits(before, traits)
             self._values.pop(key, None)
 
     def _link(self, event: DecodedEvent) -> None:
@@ -87,21 +87,21 @@ class TraitReading:
         return self._aliases[key]
 
     def _find(self, key: PersonKey) -> KnownTraits | None:
-        if key not in self._known:
+        if key not in self._traits:
             value, names = self._values_before(key), self._projects[key[0]].user_traits
             if value is None:
-                self._known[key] = ()
+                self._traits[key] = ()
             elif isinstance(value, Person):
-                self._known[key] = tuple([trait for trait in value.traits if trait.name in names])
+                self._traits[key] = tuple([trait for trait in value.traits if trait.name in names])
             else:
-                self._known[key] = None
-        return self._known[key]
+                self._traits[key] = None
+        return self._traits[key]
 
 
-def unite_traits(traits: Iterable[KnownTrait], others: Iterable[KnownTrait]) -> KnownTraits:
+def unite_traits(traits: Iterable[KnownTrait], other_traits: Iterable[KnownTrait]) -> KnownTraits:
     """The latest of each trait, in order of their names."""
     latest: dict[str, KnownTrait] = {}
-    for trait in (*traits, *others):
+    for trait in (*traits, *other_traits):
         other = latest.get(trait.name)
         if other is None or (trait.time_ms, trait.text) > (other.time_ms, other.text):
             latest[trait.name] = trait

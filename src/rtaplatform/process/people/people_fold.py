@@ -87,9 +87,9 @@ class PeopleBatch:
         """Nothing is calculated yet."""
         self._values: dict[PersonKey, PersonValue | None] = {}
         self._totals: dict[str, PeopleTotals] = {}
-        self._changed: dict[PersonKey, None] = {}  # in order
+        self._changes: dict[PersonKey, None] = {}  # in order
         self._aliases: dict[PersonKey, None] = {}  # ids of events that stand for others
-        self._left: defaultdict[str, set[bytes]] = defaultdict(set)  # ids that may be canonical no more
+        self._ids_left: defaultdict[str, set[bytes]] = defaultdict(set)  # ids that may be canonical no more
         self.notes: Counter[tuple[str, str]] = Counter()  # (project, note)
 
     def add(self, records: Sequence[DecodedRecord]) -> None:
@@ -151,37 +151,37 @@ class PeopleBatch:
 
     def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
         """The history of an anonymous id becomes its first user's."""
-        self._left[project].add(anonymous)
+        self._ids_left[project].add(anonymous)
         value = self._read_value((project, user))
         if value is not None and not isinstance(value, Person):
             return  # erased
         if value is None:
-            united = other if other.canonical else structs.replace(other, canonical=anonymous)
+            united_value = other if other.canonical else structs.replace(other, canonical=anonymous)
         else:
             newest_ms, zone = max(value.newest_ms, other.newest_ms, linked_ms), self._projects[project].zone
             two_persons = as_of(value, newest_ms, zone), as_of(other, newest_ms, zone)
-            united = unite_persons(*two_persons, anonymous)
-            self._open_totals(project).change(two_persons, united)
-            self._left[project].add(value.canonical or user)
+            united_value = unite_persons(*two_persons, anonymous)
+            self._open_totals(project).change(two_persons, united_value)
+            self._ids_left[project].add(value.canonical or user)
             if self._persons[(project, user)] and self._persons[(project, anonymous)]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1
-        self._change((project, user), united)
+        self._change((project, user), united_value)
 
     # events ----------------------------------------------------------------------------------------------------
 
     def _take(self, project: str, person: bytes, anonymous: bytes, events: CollectedEvents) -> None:
         value = self._read_value((project, person))
         if not isinstance(value, Alias):
-            named = self._read_value((project, anonymous)) if anonymous else None
-            is_own = isinstance(named, Alias) and named.heir == person
+            device_value = self._read_value((project, anonymous)) if anonymous else None
+            is_own = isinstance(device_value, Alias) and device_value.heir == person
             self._give(project, person, anonymous if is_own else b"", events)
             return
         self._aliases[(project, person)] = None
         by_user: defaultdict[bytes, list[DecodedEvent]] = defaultdict(list)
         for event in events:
             by_user[find_user(value, event.time_ms)].append(event)
-        for user, theirs in by_user.items():
-            self._give(project, user, person if user == value.heir else b"", theirs)
+        for user, events_of_user in by_user.items():
+            self._give(project, user, person if user == value.heir else b"", events_of_user)
         newest_ms = max(event.time_ms for event in events)
         if newest_ms > value.newest_ms:
             self._set((project, person), structs.replace(value, newest_ms=newest_ms))
@@ -204,7 +204,7 @@ class PeopleBatch:
             totals.change((earlier,) if earlier is not None else (), after)
             after = without_old_sessions(after)
         if before is not None and before.canonical != after.canonical:
-            self._left[project].add(before.canonical or person)
+            self._ids_left[project].add(before.canonical or person)
             if self._persons[key]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1
         self._change(key, after)
@@ -215,7 +215,7 @@ class PeopleBatch:
         """By which traits events count; and what is known of each person who has changed."""
         reading = self.trait_reading(self._projects, lambda key: decode_value(self._persons[key]), self._read_value)
         values = reading.read(self._with_traits)
-        for key in self._changed:
+        for key in self._changes:
             person, declares = self._values[key], self._projects[key[0]].user_traits
             if declares and isinstance(person, Person) and (traits := reading.find_traits(key)):
                 self._values[key] = structs.replace(person, traits=traits)
@@ -231,11 +231,11 @@ class PeopleBatch:
 
     def _set(self, key: PersonKey, value: PersonValue) -> None:
         self._values[key] = value
-        self._changed[key] = None
+        self._changes[key] = None
 
     def _change(self, key: PersonKey, person: Person) -> None:
         self._values[key] = person
-        self._changed[key] = None
+        self._changes[key] = None
 
     def _open_totals(self, project: str) -> PeopleTotals:
         totals = self._totals.get(project)
@@ -246,14 +246,14 @@ class PeopleBatch:
     def _store(self) -> None:
         """What was read and has not changed is compared all the same."""
         values = self._values
-        self._persons.write({key: encode_value(value) for key in self._changed if (value := values[key]) is not None})
+        self._persons.write({key: encode_value(value) for key in self._changes if (value := values[key]) is not None})
 
     # names -----------------------------------------------------------------------------------------------------
 
     def _names(self) -> PersonNames:
         """Who is who at the end of the batch."""
         names = PersonNames()
-        for key in self._changed:
+        for key in self._changes:
             project, person = key
             value = self._values[key]
             if not isinstance(value, Person):
@@ -264,7 +264,7 @@ class PeopleBatch:
             online[value.canonical or person] = value.newest_ms
             if value.canonical:
                 names.canonical.setdefault(project, {})[person] = value.canonical
-        for project, ids in self._left.items():
+        for project, ids in self._ids_left.items():
             names.left_online[project] = ids - names.online.get(project, {}).keys()
         for project, person in self._aliases:
             self._name_alias(names, project, person)

@@ -84,15 +84,15 @@ ERASED_VALUE = _encode(Erased())
 _SEVEN_FIELDS = bytes((0x90 | 1 + 7,))  # MessagePack's list of the tag and the fields without `traits`
 
 
-def decode_value(stored: bytes) -> PersonValue | None:
+def decode_value(stored_value: bytes) -> PersonValue | None:
     """None where there is nothing."""
-    return _decode(stored) if stored else None
+    return _decode(stored_value) if stored_value else None
 
 
 def encode_value(value: PersonValue) -> bytes:
     """A person of whom no trait is known has no list of traits: the last byte of the text would be an empty one."""
-    packed = _encode(value)
-    return _SEVEN_FIELDS + packed[1:-1] if type(value) is Person and not value.traits else packed
+    packed_value = _encode(value)
+    return _SEVEN_FIELDS + packed_value[1:-1] if type(value) is Person and not value.traits else packed_value
 
 
 def take_events(

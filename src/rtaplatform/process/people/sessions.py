@@ -92,15 +92,15 @@ def join_sessions(session: Session, other: Session) -> Session:
 
 def unite_sessions(sessions: Iterable[Session]) -> list[Session]:
     """The sessions that these come to, in order of time. One that meets no other is the same object as before."""
-    united: list[Session] = []
+    united_sessions: list[Session] = []
     end_ms = -GAP_MS
     for session in sorted(sessions, key=_make_sort_key):
-        if united and session.start_ms - end_ms <= GAP_MS:
-            united[-1] = join_sessions(united[-1], session)
+        if united_sessions and session.start_ms - end_ms <= GAP_MS:
+            united_sessions[-1] = join_sessions(united_sessions[-1], session)
         else:
-            united.append(session)
-        end_ms = united[-1].end_ms
-    return united
+            united_sessions.append(session)
+        end_ms = united_sessions[-1].end_ms
+    return united_sessions
 
 
 def _make_sort_key(session: Session) -> tuple[int, str, str, str, str, str]:

@@ -286,7 +286,7 @@ async def test_one_window_serves_every_limit(limit: int) -> None:
 
 
 def test_windows_with_two_fixed_ends_are_few_and_are_evicted_first() -> None:
-    windows = WindowCaches(windows_max=6, fixed=3)
+    windows = WindowCaches(windows_max=6, fixed_max=3)
 
     def find(**fields: Any) -> WindowCache:
         question = {"metric": "events", "breakdown": ["country"], **fields}

@@ -207,4 +207,4 @@ async def test_the_number_of_known_projects_is_bounded() -> None:
     turns = ComputeBudget()
     for number in range(3 * PROJECTS_MAX):
         turns.charge(f"p{number}", 0.001)
-    assert len(turns._used) <= PROJECTS_MAX
+    assert len(turns._used_seconds) <= PROJECTS_MAX

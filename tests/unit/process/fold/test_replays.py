@@ -29,7 +29,7 @@ def replay(offset: int, **fields: object) -> LogRecord:
 def fold(*records: LogRecord, settled: SettledReplays | None = None) -> tuple[dict[str, int], Delta, EventFold]:
     """How many records had each outcome, the delta and the fold."""
     cache = BlockCache(1_000)
-    folding = EventFold(BERLIN, RepeatFilter(cache, settled=settled))
+    folding = EventFold(BERLIN, RepeatFilter(cache, settled_replays=settled))
     items = decode_run(make_columns(records), 0, BERLIN, 1).items
     load(cache, items)
     folding.add("web:0", items)

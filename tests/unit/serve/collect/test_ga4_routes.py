@@ -40,7 +40,7 @@ class Letters(RejectedEvents):
 class Collecting(Site):
     def __init__(self) -> None:
         self.log, self.letters = Log(), Letters()
-        super().__init__(collector=Collector(self.log, rejected=self.letters))
+        super().__init__(collector=Collector(self.log, rejected_events=self.letters))
 
     async def post(self, body: Any, path: str = "/mp/collect", query: bytes = QUERY, **headers: str) -> Reply:
         return await self.ask_raw("POST", path, query, key=None, body=body, headers=headers)

@@ -103,12 +103,12 @@ def show(
         letter = search.find_one(id, None)
     except NotFound as error:
         raise SetupError(error.detail, "`rta dead-letters list` shows the newest.", exit_code=2) from None
-    described = describe_letter(letter)
+    description = describe_letter(letter)
     if as_json:
-        print(json.dumps(described), flush=True)
+        print(json.dumps(description), flush=True)
         return
     # As JSON texts, since an event may hold what moves a terminal's cursor.
-    print("\n".join(f"{name:12} {json.dumps(value)}" for name, value in described.items()), flush=True)
+    print("\n".join(f"{name:12} {json.dumps(value)}" for name, value in description.items()), flush=True)
 
 
 @app.command()
