@@ -69,6 +69,7 @@ async def stream_events(request: AnyRequest) -> ASGIResponse:
         await claim_ticket(parts, admission, stack)
         subscribed = require_feeds(request).subscribe(access.project, access.key_id, fields)
         subscription = await stack.enter_async_context(subscribed)
+        lease.require_valid()
         stream = FeedStream(parts, subscription, admission, lease)
         resources = stack.pop_all()
     return EventStream(stream.write_chunks(), resources.aclose, parts.bounds.live_sends, is_over=lease.is_over)
@@ -84,7 +85,7 @@ class FeedStream:
         self, parts: Dependencies, subscription: FeedSubscription, admission: LiveAdmission, lease: KeyLease
     ) -> None:
         self._subscription, self._admission, self._lease = subscription, admission, lease
-        lease.wake = subscription.wake
+        lease.attach(subscription.wake)
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._now = asyncio.get_running_loop().time
         self._ends_at = self._now() + admission.find_life_s(parts)

@@ -42,20 +42,32 @@ def _wake_nobody() -> None: ...
 class KeyLease:
     """One connection's right to go on, while its key is valid.
 
-    When it ends, `problem` says why and `wake` is called. END_S later `is_over` is done: the connection must be cut.
+    When it ends, `problem` says why and who is attached is woken. END_S later `is_over` is done: the connection must be
+    cut. A lease may end before the connection has begun, while its first answer is computed: `require_valid` says so.
     """
 
-    __slots__ = ("is_over", "problem", "wake")
+    __slots__ = ("_wake", "is_over", "problem")
 
     def __init__(self) -> None:
         self.problem: PlatformError | None = None
-        self.wake: Callable[[], None] = _wake_nobody
+        self._wake: Callable[[], None] = _wake_nobody
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when the lease ends; at once if it has ended."""
+        self._wake = wake
+        if self.problem is not None:
+            wake()
+
+    def require_valid(self) -> None:
+        """Raise the problem of a lease that has ended."""
+        if self.problem is not None:
+            raise self.problem
 
     def end(self, problem: PlatformError) -> None:
         telemetry.LIVE_DROPPED.labels("key").inc()
         self.problem = problem
-        self.wake()
+        self._wake()
         asyncio.get_running_loop().call_later(END_S, self._cut)
 
     def _cut(self) -> None:
@@ -80,7 +92,7 @@ class KeyWatches:
         try:
             yield lease
         finally:
-            lease.wake = _wake_nobody
+            lease.attach(_wake_nobody)
             del watch.leases[lease]
             if not watch.leases:
                 watch.task.cancel()
@@ -97,15 +109,24 @@ class _KeyWatch:
         self.task = asyncio.create_task(self._watch(), name="key watch")
 
     async def _watch(self) -> None:
-        problem: PlatformError | None = None
+        # A cancelled watch ends nobody: its leases have left, or the process stops, which tells its clients itself.
         try:
-            while problem is None:
-                await asyncio.sleep(KEY_CHECK_S)
-                problem = await self._find_problem()
-        finally:
-            # Also if a look fails in a way that nobody foresaw: a connection without a watch would never end.
-            for lease in list(self.leases):
-                lease.end(problem or Unavailable("postgres", "The key cannot be looked up."))
+            problem = await self._wait_for_problem()
+        except Exception:
+            # A look failed in a way that nobody foresaw: a connection without a watch would never end.
+            self._end_leases(Unavailable("postgres", "The key cannot be looked up."))
+            raise
+        self._end_leases(problem)
+
+    async def _wait_for_problem(self) -> PlatformError:
+        while True:
+            await asyncio.sleep(KEY_CHECK_S)
+            if (problem := await self._find_problem()) is not None:
+                return problem
+
+    def _end_leases(self, problem: PlatformError) -> None:
+        for lease in list(self.leases):
+            lease.end(problem)
 
     async def _find_problem(self) -> PlatformError | None:
         """Return an error if the key is not valid any more, or if nobody can tell."""

@@ -70,6 +70,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
             await claim_ticket(parts, admission, stack)
             seat = LiveSeat(access.key_id)
             live_query, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
+            lease.require_valid()
             listener = LiveListener(parts, live_query, admission, seat, lease)
             resources = stack.pop_all()
     except Unavailable as error:
@@ -108,7 +109,8 @@ class LiveListener:
     async def stream_chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
         """Yield the stream until it must end."""
         bell, resumed = ListenerBell(), self._find_resumed()
-        self._seat.wake = self._lease.wake = bell.ring
+        self._seat.wake = bell.ring
+        self._lease.attach(bell.ring)
         yield write_opening("resumed" if resumed else "begun", choose_retry_ms())
         for chunk in () if resumed else await self._render_snapshot(first):
             yield chunk

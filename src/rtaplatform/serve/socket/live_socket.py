@@ -186,7 +186,7 @@ class LiveSocket:
 
     async def _watch(self, lease: KeyLease) -> None:
         ends_at, beat_at = self._now() + self._admission.find_life_s(self._parts), self._now() + HEARTBEAT_S
-        lease.wake = self._woken.ring
+        lease.attach(self._woken.ring)
         while True:
             await self._wait(min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX) - self._now())
             await self._end_if_over(is_old=self._now() >= ends_at)

@@ -65,6 +65,7 @@ async def _serve(socket: AnySocket, line: SocketLine, parts: Dependencies) -> No
         lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.hashed, access.project))
         await claim_ticket(parts, admission, stack)
         stack.enter_context(services.hub.hold_seat(access.project, live_socket.seat))
+        lease.require_valid()
         await live_socket.run(dashboard.build, lease)
 
 

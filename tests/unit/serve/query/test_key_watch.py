@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +12,15 @@ import pytest
 from annotated_types import Le
 from pydantic import SecretStr
 
+from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_cache import LOOK_UP_SECONDS_MAX, OVERDUE_SECONDS, KeyCache
 from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import Unauthorized, Unavailable
 from rtaplatform.feed.event_feed import EventFeed
 from rtaplatform.serve.feed.subscriptions import FeedSubscriptions
 from rtaplatform.serve.query import key_watch
+from rtaplatform.serve.socket.live_socket import KEY
 from rtaplatform.settings import CatalogSettings
 from tests.unit.feed.memory_tail import MemoryTail
 from tests.unit.serve.parts_of_tests import READ, Site, Stream
@@ -48,14 +51,17 @@ class Postgres:
 class House:
     """The application over the real cache of keys, whose clock is the loop's."""
 
-    def __init__(self) -> None:
+    def __init__(self, watches: key_watch.KeyWatches | None = None) -> None:
         self.postgres = Postgres()
         self.feed = EventFeed(MemoryTail(), linger_s=5.0)
         self.site = Site(feeds=FeedSubscriptions(self.feed, 10), live_send_timeout_seconds=600.0)
         settings = CatalogSettings(url=SecretStr("postgresql://nowhere"))
         database: Any = self.postgres
+        parts = self.site.parts
+        if watches is not None:
+            parts = replace(parts, questions=replace(self.site.services, key_watches=watches))
         keys = KeyCache(database, settings, asyncio.get_running_loop().time)
-        self.site.app = share_routes(replace(self.site.parts, keys=keys))
+        self.site.app = share_routes(replace(parts, keys=keys))
 
     async def make_ticket(self) -> dict[str, str]:
         return {"ticket": (await self.site.ask("POST", "/v1/live/tickets")).json["ticket"]}
@@ -212,3 +218,64 @@ def test_the_bound_is_a_sum_of_less_than_a_minute() -> None:
     )
     sum_s = fresh_s_max + OVERDUE_SECONDS + key_watch.KEY_CHECK_S + key_watch.LOOK_S_MAX + key_watch.END_S
     assert sum_s <= MINUTE_S
+
+
+class EndedWatches(key_watch.KeyWatches):
+    """A key that is revoked while the connection still waits for its first answer."""
+
+    @contextmanager
+    def hold(self, keys: key_watch.HashedKeyFinder, hashed: bytes, project: str) -> Iterator[key_watch.KeyLease]:
+        with super().hold(keys, hashed, project) as lease:
+            lease.end(Unauthorized("The key is no longer valid."))
+            yield lease
+
+
+@pytest.mark.parametrize("path", ["/v1/live", "/v1/events/live"])
+def test_a_stream_whose_key_ended_before_it_began_says_why(path: str) -> None:
+    async def work() -> tuple[int, str]:
+        house = House(EndedWatches())
+        reply = await house.site.ask("GET", path, **(LIVE if path == "/v1/live" else {}))
+        await house.leave()
+        return reply.status, reply.json["detail"]
+
+    assert run_on_virtual_clock(work()) == (401, "The key is no longer valid.")
+
+
+def test_a_socket_whose_key_ended_before_it_began_says_why() -> None:
+    async def work() -> tuple[list[Any], int]:
+        house = House(EndedWatches())
+        socket = Socket(house.site.app)
+        await asyncio.wait({socket.task})
+        await house.leave()
+        return [message.get("problem", {}).get("detail") for message in socket.messages], socket.code
+
+    details, code = run_on_virtual_clock(work())
+    assert "The key is no longer valid." in details
+    assert code == KEY
+
+
+def test_who_attaches_after_the_end_is_woken_at_once() -> None:
+    async def work() -> list[str]:
+        lease, calls = key_watch.KeyLease(), list[str]()
+        lease.end(Unauthorized("The key is no longer valid."))
+        lease.attach(lambda: calls.append("woken"))
+        return calls
+
+    assert run_on_virtual_clock(work()) == ["woken"]
+
+
+def test_the_end_of_the_process_is_no_dropped_key() -> None:
+    dropped = telemetry.LIVE_DROPPED.labels("key")
+
+    async def work() -> float:
+        house, before = House(), dropped._value.get()
+        await _open_feed(house)
+        await asyncio.sleep(0.1)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "key watch":
+                task.cancel()
+        await asyncio.sleep(0.1)
+        await house.leave()
+        return float(dropped._value.get() - before)
+
+    assert run_on_virtual_clock(work()) == 0
