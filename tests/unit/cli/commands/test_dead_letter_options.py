@@ -27,6 +27,20 @@ def test_a_reason_that_does_not_exist_is_wrong_usage(command: str) -> None:
     assert str(refused).startswith("There is no reason 'bad_luck'.")
 
 
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_letters_of_a_project_and_of_none_are_not_asked_for_at_once(command: str) -> None:
+    refused = CliRunner().invoke(app, [command, "--unknown", "--project", "nope"]).exception
+    assert isinstance(refused, SetupError)
+    assert (refused.exit_code, refused.remedy) == (2, "Give one of the two.")
+
+
+@pytest.mark.parametrize("option", [["--project", "demo"], ["--unknown"], ["--reason", "internal"]])
+def test_ids_stand_alone(option: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["replay", "rta.events.web:0:1", *option]).exception
+    assert isinstance(refused, SetupError)
+    assert (refused.exit_code, refused.remedy) == (2, "Give the ids alone, or the options alone.")
+
+
 @pytest.fixture
 def projects(monkeypatch: pytest.MonkeyPatch) -> dict[str, ProjectSettings]:
     """What PostgreSQL knows. It is away as long as this is empty."""

@@ -17,8 +17,8 @@ from rtaplatform.core.events import Reason
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be counted or was refused, and why.")
 KindOption = Annotated[str, typer.Option(help="dead: it reached Kafka. rejected: the collector refused it.")]
-OfProjectOption = Annotated[str | None, typer.Option(help="Only of this project (its slug).")]
-UnknownOption = Annotated[bool, typer.Option("--unknown", help="Only of projects that do not exist.")]
+OfProjectOption = Annotated[str | None, typer.Option(help="Only of this project (its slug). Not with --unknown.")]
+UnknownOption = Annotated[bool, typer.Option("--unknown", help="Only those that name no project that exists.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Only with this reason, as unknown_project.")]
 HoursOption = Annotated[float | None, typer.Option(min=0, max=100_000, help="Only of the last so many hours.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=5_000, help="How many letters.")]
@@ -49,6 +49,7 @@ def list_letters(
     from rtaplatform.feed.letter_search import KINDS, LetterQuestion, describe_letter
     from rtaplatform.wiring.feed import build_letters
 
+    _require_one_of_two(project, unknown=unknown)
     _require_one_of("kind", kind, KINDS)
     _require_one_of("reason", reason, tuple(Reason))
     from_ms = 0 if hours is None else int((time.time() - hours * 3600) * 1000)
@@ -74,6 +75,15 @@ def _require_project(connections: Connections, project: str | None) -> None:
             f"{str(error).rstrip('.')}. It is not checked whether there is a project {project!r}.",
             file=sys.stderr,
             flush=True,
+        )
+
+
+def _require_one_of_two(project: str | None, *, unknown: bool) -> None:
+    if unknown and project is not None:
+        raise SetupError(
+            f"--unknown names letters of no project, and --project {project[:100]} those of one.",
+            "Give one of the two.",
+            exit_code=2,
         )
 
 
@@ -138,6 +148,13 @@ def replay(
 
     if not ids and project is None and not unknown and reason is None:
         raise SetupError("No letters are named.", "Give ids, --project, --unknown or --reason.", exit_code=2)
+    if ids and (project is not None or unknown or reason is not None):
+        raise SetupError(
+            "Ids name letters already: --project, --unknown and --reason name others.",
+            "Give the ids alone, or the options alone.",
+            exit_code=2,
+        )
+    _require_one_of_two(project, unknown=unknown)
     _require_one_of("reason", reason, tuple(Reason))
     connections = Connections(kafka=kafka, data_dir=data_dir)
     _require_project(connections, project)
