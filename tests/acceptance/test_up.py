@@ -21,6 +21,7 @@ import pytest
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
+from rtaplatform.analytics.answer.trending import SCORE_DIGITS
 from rtaplatform.cli.live_summary import LiveSummaryReader
 from rtaplatform.cli.table_key import reading_key
 from rtaplatform.core.errors import SetupError
@@ -39,9 +40,30 @@ SOURCE = Path(__file__).parents[2] / "src"
 READY_SECONDS_MAX = 120
 COMMAND_SECONDS_MAX = 240  # a machine with much else to do sends 200 records a second
 ESTIMATE_SLACK = 2  # persons
+SCORE_ROUNDING = 0.5 / 10**SCORE_DIGITS
 POPULAR_BY = ("views", "adds_to_cart", "orders", "units", "revenue", "visitors")
 TRENDING_BY = ("views", "adds_to_cart", "orders", "units", "revenue")
 KEYS = ("write_key", "read_key", "admin_key")
+
+
+@dataclass(frozen=True)
+class ComparedScore:
+    """A product's score, with that of the first product: all fall by the same share with each hour.
+
+    Two are equal if their shares of the first one are, within what rounding both of them may have changed.
+    """
+
+    score: float
+    first: float
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, ComparedScore)
+        expected = self.score / self.first * other.first
+        rounding = SCORE_ROUNDING * (1 + (2 * other.first + self.score) / self.first)
+        return bool(abs(expected - other.score) <= rounding)
+
+    def __hash__(self) -> int:
+        raise TypeError
 
 
 @dataclass
@@ -237,9 +259,10 @@ def _leave_out_time(path: str, document: dict[str, Any]) -> dict[str, Any]:
     if "window=" in path:
         for name in ("from", "to", "previous_from", "previous_to"):
             document.pop(name, None)
-    scores = [row["score"] for row in document.get("results", ()) if "score" in row]
-    for row, score in zip(document.get("results", ()), scores, strict=False):  # all fall by the same share
-        row["score"] = round(score / scores[0], 6)
+    scored_rows = [row for row in document.get("results", ()) if "score" in row]
+    first = scored_rows[0]["score"] if scored_rows else 0.0
+    for row in scored_rows:
+        row["score"] = ComparedScore(row["score"], first)
     return document
 
 
