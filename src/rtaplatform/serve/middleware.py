@@ -113,11 +113,11 @@ class _Exchange:
                 await self._run_application()
 
     async def _run_application(self) -> None:
-        declared = _find(self._headers, b"content-length")
+        length = _find(self._headers, b"content-length")
         intake = BodyIntake(
             self._receive, self._parts.bounds.bodies, self._find_address,
             turns=self._parts.bounds.turns, deadlines=self._parts.bounds.receives,
-            declared=int(declared) if declared and declared.isdigit() else 0,
+            length=int(length) if length and length.isdigit() else 0,
             held_max=self._parts.intake.body_bytes_max, streams=self._path in _STREAMED,
         )  # fmt: skip
         outlet = ResponseOutlet(
@@ -176,8 +176,8 @@ class _Exchange:
         return self._is_collecting or (self._is_querying and self._may_ask(None))
 
     async def _answer_preflight(self) -> None:
-        requested = _find(self._headers, b"access-control-request-headers") or b""
-        headers = with_safe_headers([*self._find_cors_headers(), *cors.make_preflight_headers(requested)])
+        header_names = _find(self._headers, b"access-control-request-headers") or b""
+        headers = with_safe_headers([*self._find_cors_headers(), *cors.make_preflight_headers(header_names)])
         await self._send({"type": "http.response.start", "status": 204, "headers": headers})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -28,8 +28,8 @@ def with_safe_headers(headers: Headers) -> Headers:
     """The headers with the safe ones that are not among them."""
     present = {name.lower() for name, _ in headers}
     is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
-    added = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY]
-    return headers + [header for header in added if header[0] not in present]
+    additions = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY]
+    return headers + [header for header in additions if header[0] not in present]
 
 
 def make_limit_headers(scope: Any) -> Headers:

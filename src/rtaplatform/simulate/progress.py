@@ -42,10 +42,10 @@ class Progress:
         self._total = self._total if total is None else total
         self._first_count = count if self._first_count is None else self._first_count
         rate = (count - self._first_count) / max(now - self._started_at, 0.001)
-        every = LINE_EVERY_SECONDS_ENDLESS if self._total is None else LINE_EVERY_SECONDS
+        interval_seconds = LINE_EVERY_SECONDS_ENDLESS if self._total is None else LINE_EVERY_SECONDS
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=count, total=self._total, rate=rate)
-        elif now - self._shown_at >= every:
+        elif now - self._shown_at >= interval_seconds:
             self._shown_at = now
             total_text = "" if self._total is None else f" of {self._total:,}"
             self._say(f"{count:,}{total_text} records {self._verb}, {rate:,.0f} per second")

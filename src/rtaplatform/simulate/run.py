@@ -106,12 +106,12 @@ def expect_count(plan: SimulationPlan) -> int | None:
 
 
 def send_plan(
-    run: SimulationRun, planned: Iterable[Sent], sender: EventSender[Sent], count: Callable[[Sent], None]
+    run: SimulationRun, plan: Iterable[Sent], sender: EventSender[Sent], count: Callable[[Sent], None]
 ) -> None:
     """Send all of the plan's events at its pace, and wait until they are sent. `count` is told each of them."""
     wait = _choose_pace(run, sender.serve)
     with Progress("simulate", "sent", expect_count(run.plan), say=run.say) as progress:
-        for number, event in enumerate(planned):
+        for number, event in enumerate(plan):
             if number % _SERVE_EVERY == 0:
                 sender.serve()
                 progress.show(number)

@@ -96,14 +96,14 @@ class Sender:
     def finish(self) -> int:
         """Wait for the records in flight. Returns how many were given up because the run was stopped."""
         give_up_at = None
-        while unsent := self._producer.flush(_FLUSH_STEP_SECONDS):
+        while events_left := self._producer.flush(_FLUSH_STEP_SECONDS):
             self._raise_failure()
             if self._is_stopped():
                 give_up_at = give_up_at or time.monotonic() + _FLUSH_SECONDS_STOPPED
             if give_up_at and time.monotonic() > give_up_at:
                 self._producer.purge()
                 self._producer.flush(_FLUSH_STEP_SECONDS)
-                return int(unsent)
+                return int(events_left)
         self._raise_failure()
         return 0
 

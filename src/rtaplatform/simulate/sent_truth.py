@@ -52,8 +52,8 @@ class SentTruth:
 
     def __init__(self, project: ProjectSettings, log: SentLog) -> None:
         self._log = log
-        declared = project.event_properties, project.user_traits
-        rules = OracleRules(project.zone, project.currency, project.week_start, *declared)
+        declarations = project.event_properties, project.user_traits
+        rules = OracleRules(project.zone, project.currency, project.week_start, *declarations)
         self._oracle = Oracle({project.slug: rules._asdict()})
 
     def add(self, record: SimulatedRecord) -> None:

@@ -69,16 +69,16 @@ class MemoryLog:
     def __init__(self, broker: MemoryBroker, batch_max: int = 100, portion_max: int | None = None) -> None:
         self._broker = broker
         self._batch_max, self._portion_max = batch_max, portion_max or batch_max
-        self._taken = 0  # of the open batch
+        self._records_taken = 0  # of the open batch
         self._version = 0
-        self._ours: frozenset[Partition] = frozenset()
+        self._own_partitions: frozenset[Partition] = frozenset()
         self._next: dict[Partition, int] = {}
-        self._sought: dict[Partition, tuple[str, int]] = {}  # the incarnation at the time of the seek
+        self._incarnations: dict[Partition, tuple[str, int]] = {}  # the incarnation at the time of the seek
         self.committed: dict[Partition, int] = {}
         self.rejoined = 0
 
     def assign(self, partitions: Iterable[Partition]) -> None:
-        self._ours = frozenset(partitions)
+        self._own_partitions = frozenset(partitions)
         self._next.clear()
         self._version += 1
 
@@ -89,20 +89,20 @@ class MemoryLog:
             self._next.clear()
             return PollResult()
         runs: list[RecordColumns] = []
-        count_max = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
+        count_max = room = min(self._portion_max, self._batch_max - self._records_taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             room -= len(records)
             if records:
                 runs.append(make_columns(records))
-        self._taken += count_max - room
-        is_whole = room > 0 or self._taken >= self._batch_max
-        self._taken = 0 if is_whole else self._taken
+        self._records_taken += count_max - room
+        is_whole = room > 0 or self._records_taken >= self._batch_max
+        self._records_taken = 0 if is_whole else self._records_taken
         return PollResult(runs, is_whole=is_whole)
 
     def read_assignment(self) -> tuple[int, frozenset[Partition]]:
-        return self._version, self._ours
+        return self._version, self._own_partitions
 
     def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         self.require()
@@ -119,8 +119,8 @@ class MemoryLog:
         }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._next, self._taken = dict(positions), 0
-        self._sought = {partition: self._broker.read_incarnation(partition) for partition in positions}
+        self._next, self._records_taken = dict(positions), 0
+        self._incarnations = {partition: self._broker.read_incarnation(partition) for partition in positions}
 
     def rejoin(self) -> None:
         self.rejoined += 1
@@ -134,7 +134,7 @@ class MemoryLog:
 
     def _is_out(self, partition: Partition, offset: int) -> bool:
         is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))
-        return not is_in_range or self._sought[partition] != self._broker.read_incarnation(partition)
+        return not is_in_range or self._incarnations[partition] != self._broker.read_incarnation(partition)
 
     def require(self) -> None:
         if self._broker.is_away:

@@ -66,7 +66,7 @@ def build_api(
     parts, reader, redis_store = build_catalog(catalog), RedisReader(store), RedisStore(store)
     origins, bounds = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies)
     watches = Watches(kafka, redis_store, StoreRoom(limits.nearly_full_percent / 100), workers_group, profiles_group)
-    producer, rejected = build_producer(kafka, collect, watches.clock, bounds.turns), build_rejected(kafka)
+    producer, rejections = build_producer(kafka, collect, watches.clock, bounds.turns), build_rejected(kafka)
     publisher = ProjectPublisher(parts.database, origins.replace, redis_store.set_projects)
     engine = Engine(reader, watches.tracker, read_clock, parts.products)
     hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
@@ -83,11 +83,11 @@ def build_api(
             parts.keys.keep_writing_use(),
         ]
 
-    closers = (feed.stop, partial(producer.stop, STOP_PRODUCER_SECONDS), rejected.stop, reader.close, parts.close)
+    closers = (feed.stop, partial(producer.stop, STOP_PRODUCER_SECONDS), rejections.stop, reader.close, parts.close)
     end_streams, close = partial(_end_streams, hub, feed), partial(_close, redis_store, closers)
     return Dependencies(
         keys=parts.keys,
-        collector=Collector(producer, bounds.turns, rejected),
+        collector=Collector(producer, bounds.turns, rejections),
         health=build_health(parts.database, redis_store, producer, watches, shard_count=store.shards),
         settings=api,
         bounds=bounds,

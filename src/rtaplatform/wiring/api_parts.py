@@ -69,8 +69,8 @@ class Watches:
         return {"clock": self.clock.check, "profiles": self.profiles.check, "store": self.room.check}
 
     async def _sample_memory(self) -> RoomSample:
-        used, used_max = await asyncio.to_thread(self._store.read_memory)
-        return RoomSample(used, used_max, *self.tracker.estimate_progress())
+        used_bytes, used_max = await asyncio.to_thread(self._store.read_memory)
+        return RoomSample(used_bytes, used_max, *self.tracker.estimate_progress())
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def build_catalog(settings: CatalogSettings) -> CatalogParts:
 
 def build_intake(collect: CollectSettings, url: SecretStr | None, connection_seconds_max: float) -> CollectIntake:
     file = LocationFile(collect.location_file) if collect.location_file is not None else None
-    denied = frozenset(filter(None, map(str.strip, collect.denied_properties.split(","))))
+    denied_names = frozenset(filter(None, map(str.strip, collect.denied_properties.split(","))))
     salt = DailySalt(build_shared_values(url, connection_seconds_max))
     find_location = file.find if file is not None else None
-    return CollectIntake(collect.batch_bytes_max, denied, find_location, salt, collect.bot_events_per_minute)
+    return CollectIntake(collect.batch_bytes_max, denied_names, find_location, salt, collect.bot_events_per_minute)
 
 
 def build_producer(
@@ -141,8 +141,8 @@ def build_limits(
 
 def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> tuple[Tickets, Sessions]:
     """Build tickets and sessions, whose state all API processes share as the limiter's user."""
-    shared = build_shared_values(url, connection_seconds_max)
-    return Tickets(TicketVault(shared)), Sessions(shared)
+    shared_values = build_shared_values(url, connection_seconds_max)
+    return Tickets(TicketVault(shared_values)), Sessions(shared_values)
 
 
 def build_shared_values(url: SecretStr | None, connection_seconds_max: float) -> SharedValues | None:

@@ -22,6 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.analytics.read.portions import split_into_portions
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, Answers, list_cell_reads, make_table
 from rtaplatform.core.caps import ANCHORS
@@ -121,8 +122,8 @@ class WindowCache(ABC):
         tokens = self._list_tokens()
         weights = WEIGHTS_OF_PRODUCTS if self._rollup in BY_PRODUCT else WEIGHTS
         new_weights = [(tile, weights[tile[0]]) for tile in tiles if tile not in tokens]
-        new_portions = split_in_portions(new_weights, PORTION)
-        reread_portions = split_in_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
+        new_portions = split_into_portions(new_weights, PORTION)
+        reread_portions = split_into_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
         return [
             *(new_portions if len(new_portions) > 1 else ()),
             *(reread_portions if len(reread_portions) > 1 else ()),
@@ -189,7 +190,7 @@ class WindowCache(ABC):
         The other changed buckets are compared by their totals, and read in portions before the next attempt.
         """
         tokens = self._list_tokens()
-        reread_portions = split_in_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
+        reread_portions = split_into_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
         return [*(tile for tile in tiles if tile not in tokens), *(reread_portions[0] if reread_portions else ())]
 
     def _weigh_rereads(self, tiles: Sequence[Tile]) -> list[tuple[Tile, int]]:
@@ -220,19 +221,6 @@ def extract_tokens(rollup: str, tiles: Sequence[Tile], totals: tuple[str, ...], 
     table = make_table(list_cell_reads(rollup, tiles, totals), answers)
     empty: Mapping[str, int] = {}
     return {tile: tuple(table.get(tile, empty).get(name, 0) for name in totals) for tile in tiles}
-
-
-def split_in_portions(weighted_tiles: Iterable[tuple[Tile, int]], weight_max: int) -> list[list[Tile]]:
-    """Split in order, into portions of at most this weight; a heavier tile is a portion by itself."""
-    portions: list[list[Tile]] = []
-    room = 0
-    for tile, weight in weighted_tiles:
-        if weight > room or not portions:
-            portions.append([])
-            room = weight_max
-        portions[-1].append(tile)
-        room -= weight
-    return portions
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.analytics.read.portions import split_into_portions
 from rtaplatform.analytics.read.product_attributes import ProductTable, list_attributes
 from rtaplatform.analytics.read.rows import (
     AnswerRow,
@@ -58,18 +59,9 @@ def group_values(
     return tuple((key, tuple(group_values)) for key, group_values in groups.items())
 
 
-def split_into_portions(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
+def split_groups(plan: QueryPlan, groups: Sequence[Group]) -> list[list[Group]]:
     """Split the groups into portions. The totals of a portion are read at once."""
-    portions: list[list[Group]] = []
-    room = 0
-    for group in groups:
-        size = len(group[1]) * len(plan.period.whole)
-        if size > room or not portions:
-            portions.append([])
-            room = RANKED_AT_ONCE
-        portions[-1].append(group)
-        room -= size
-    return portions
+    return split_into_portions(((group, len(group[1]) * len(plan.period.whole)) for group in groups), RANKED_AT_ONCE)
 
 
 def make_total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons:

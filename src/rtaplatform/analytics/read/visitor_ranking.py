@@ -15,7 +15,7 @@ from msgspec import Struct
 from rtaplatform.analytics.cache.number_columns import Numbers, find_greatest
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
-from rtaplatform.analytics.read.distinct import Group, make_total_read, split_into_portions
+from rtaplatform.analytics.read.distinct import Group, make_total_read, split_groups
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot
 
@@ -75,7 +75,7 @@ async def find_greatest_products(
 
 async def _count_persons(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:
     counts: dict[Group, int] = {}
-    for portion in split_into_portions(plan, shape, groups):
+    for portion in split_groups(plan, groups):
         snapshot = await ask([make_total_read(plan, shape, group) for group in portion])
         counts |= zip(portion, map(_require_number, snapshot.answers), strict=True)
     return counts

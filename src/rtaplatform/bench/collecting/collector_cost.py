@@ -161,7 +161,7 @@ class _DemoKeys:
     async def find(self, key: str) -> KeyAccess | None:
         return ACCESS
 
-    async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
+    async def find_hashed(self, key_hash: bytes) -> KeyAccess | None:
         return ACCESS
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:

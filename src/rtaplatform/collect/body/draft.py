@@ -83,9 +83,9 @@ class CollectedRecord(Struct, frozen=True):
 class EventRefused(Rejected):
     """The event of a single call is refused."""
 
-    def __init__(self, refused: DraftRefused) -> None:
-        super().__init__(refused.detail, field=refused.field)
-        self.reason = refused.reason
+    def __init__(self, refusal: DraftRefused) -> None:
+        super().__init__(refusal.detail, field=refusal.field)
+        self.reason = refusal.reason
 
 
 class BatchRefused(Rejected):

@@ -73,11 +73,11 @@ class TextLines:
     """Split chunks into lines without their line ends. None stands for a line that is too long and was skipped."""
 
     def __init__(self) -> None:
-        self._rest, self._is_skipping = b"", False
+        self._open_line, self._is_skipping = b"", False
         self._end = b""  # the end of a line, detected at the first one
 
     def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        data = self._rest + chunk
+        data = self._open_line + chunk
         if not self._end:
             first = _FIRST_END.search(data)
             self._end = b"" if first is None else first[0][-1:]
@@ -86,11 +86,13 @@ class TextLines:
             yield None if self._is_skipping or len(line) > LINE_BYTES_MAX else line.removesuffix(b"\r")
             self._is_skipping = False
         self._is_skipping = self._is_skipping or len(open_line) > LINE_BYTES_MAX
-        self._rest = open_line[-1:] if self._is_skipping and not self._end else b"" if self._is_skipping else open_line
+        self._open_line = (
+            open_line[-1:] if self._is_skipping and not self._end else b"" if self._is_skipping else open_line
+        )
 
     def end(self) -> Iterator[bytes | None]:
         if self._is_skipping:
             yield None
-        elif self._rest:
-            yield self._rest.removesuffix(b"\r")
-        self._rest, self._is_skipping = b"", False
+        elif self._open_line:
+            yield self._open_line.removesuffix(b"\r")
+        self._open_line, self._is_skipping = b"", False

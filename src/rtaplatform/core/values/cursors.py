@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 def pack_position(position: Any, bounds: Sequence[Any]) -> str:
     """The cursor of a position in the list that `bounds` describe."""
-    packed = msgspec.msgpack.encode([_compute_checksum(bounds), position])
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    packed_bytes = msgspec.msgpack.encode([_compute_checksum(bounds), position])
+    return base64.urlsafe_b64encode(packed_bytes).decode().rstrip("=")
 
 
 def open_cursor(cursor: str, bounds: Sequence[Any], type: type[T]) -> T:
     """The position in a cursor. Raises InvalidParameter, also for the cursor of another list."""
     try:
         text = cursor.encode("ascii")
-        packed = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        checksum, position = msgspec.msgpack.decode(packed, type=tuple[int, type])  # type: ignore[valid-type]
+        packed_bytes = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        checksum, position = msgspec.msgpack.decode(packed_bytes, type=tuple[int, type])  # type: ignore[valid-type]
     except (binascii.Error, msgspec.DecodeError, OverflowError, UnicodeError):
         raise make_refusal() from None
     if checksum != _compute_checksum(bounds):

@@ -167,11 +167,11 @@ class Rebuild:
                     self.resumed.add(shard)
                 return building.generation
             name = secrets.token_hex(4)
-            expected = building.generation if building else ""
+            generation_before = building.generation if building else ""
             topics = {partition.topic: extent.place.topic_id for partition, extent in extents.items()}
             starts = {extent.place: extent.low for extent in extents.values() if extent.low}
             current = self._store.begin_building(
-                shard, expected=expected, generation=name, topics=topics, starts=starts
+                shard, expected=generation_before, generation=name, topics=topics, starts=starts
             )
             if current == name:
                 return name
@@ -229,8 +229,8 @@ class Rebuild:
     def _switch(self, shard: int) -> bool:
         name, lost_rows = self.names[shard], self._lost_rows.get(shard, {})
         while True:
-            expected = self._current.get(shard, "")
-            outcome = self._store.switch(shard, expected=expected, generation=name, lost=lost_rows)
+            generation_before = self._current.get(shard, "")
+            outcome = self._store.switch(shard, expected=generation_before, generation=name, lost=lost_rows)
             match outcome:
                 case Switched():
                     log_line.info("shard switched", shard=shard, generation=name)

@@ -88,12 +88,12 @@ class PartitionBuffer:
 
     def take(self, count: int) -> RecordColumns:
         assert self._run is not None
-        taken = self._run.cut(self._index, self._index + count)
+        records = self._run.cut(self._index, self._index + count)
         self._index += count
         self.stream_time_ms = self._stream_times_ms[self._index - 1]
-        self.next_offset = taken.offsets[-1] + 1
+        self.next_offset = records.offsets[-1] + 1
         self._skip_to_end()
-        return taken
+        return records
 
     def _skip_to_end(self) -> None:
         """Skip what lies between the last record and the end: it has no readable records."""
@@ -204,10 +204,10 @@ class TimeOrderedLog:
         for buffer in self._buffers:
             if not buffer and not (self._records and buffer.is_caught_up):
                 self._fill(buffer, 0.0)
-        missing = [buffer for buffer in self._buffers if not buffer and not buffer.is_caught_up]
-        if not missing and not any(self._buffers) and self._buffers:
+        empty_buffers = [buffer for buffer in self._buffers if not buffer and not buffer.is_caught_up]
+        if not empty_buffers and not any(self._buffers) and self._buffers:
             self._fill(self._buffers[0], WAIT_SECONDS)
-        return not [buffer for buffer in missing if not self._fill(buffer, WAIT_SECONDS)]
+        return not [buffer for buffer in empty_buffers if not self._fill(buffer, WAIT_SECONDS)]
 
     def _fill(self, buffer: PartitionBuffer, wait_seconds: float) -> bool:
         """Read into the buffer. Return whether it has records now, or is caught up."""

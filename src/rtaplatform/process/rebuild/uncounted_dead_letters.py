@@ -10,14 +10,14 @@ from rtaplatform.stream.port import DeadLetter, DeadLetters, Partition
 class UncountedDeadLetters:
     """Passes on only dead letters of records that the live generation has not counted. Live workers wrote the rest."""
 
-    def __init__(self, dead_letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
-        self._dead_letters, self._find_counted_offset = dead_letters, counted
-        self._written: dict[Partition, int] = {}  # the offset up to which they are written; it never goes back
+    def __init__(self, dead_letters: DeadLetters, find_position: Callable[[Partition], int]) -> None:
+        self._dead_letters, self._find_counted_offset = dead_letters, find_position
+        self._ends: dict[Partition, int] = {}  # the offset up to which they are written; it never goes back
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        beyond = [d for d in dead_letters if d.record.offset >= self._written.get(d.record.partition, 0)]
+        beyond = [d for d in dead_letters if d.record.offset >= self._ends.get(d.record.partition, 0)]
         for partition in {d.record.partition for d in beyond}:
-            self._written[partition] = max(self._written.get(partition, 0), self._find_counted_offset(partition))
-        new = [d for d in beyond if d.record.offset >= self._written[d.record.partition]]
+            self._ends[partition] = max(self._ends.get(partition, 0), self._find_counted_offset(partition))
+        new = [d for d in beyond if d.record.offset >= self._ends[d.record.partition]]
         if new:
             self._dead_letters.quarantine(new)

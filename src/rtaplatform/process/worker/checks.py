@@ -73,22 +73,22 @@ class Checks:
 
         `now` and `started_at`, when the positions were found, are in seconds of the worker's clock.
         """
-        stopped = {partition for stop in positions.stops if (partition := parse_partition(stop)) is not None}
+        stopped_partitions = {partition for stop in positions.stops if (partition := parse_partition(stop)) is not None}
         try:
-            extents = self._log.read_extents({*positions.extents, *stopped})
+            extents = self._log.read_extents({*positions.extents, *stopped_partitions})
         except Unavailable:
             return ""  # Kafka is away: nothing to see, and nothing to lose
         self._show_lags(positions, extents)
         if positions.is_changed(extents):
             return "a topic has changed"
-        if positions.stops and (stop := self._find_healed(positions, stopped, extents, now - started_at)):
+        if positions.stops and (stop := self._find_healed(positions, stopped_partitions, extents, now - started_at)):
             return f"{stop} is well again"
-        running = {p: e for p, e in extents.items() if p in positions.extents and str(p) not in positions.stops}
-        offsets = {p: positions.find_next_read_offset(p) for p in running}
-        stalled = self._stalls.find_stalled(offsets, running, now, is_idle=is_idle)
-        if stalled is None:
+        running_extents = {p: e for p, e in extents.items() if p in positions.extents and str(p) not in positions.stops}
+        offsets = {p: positions.find_next_read_offset(p) for p in running_extents}
+        stalled_partition = self._stalls.find_stalled(offsets, running_extents, now, is_idle=is_idle)
+        if stalled_partition is None:
             return ""
-        return f"{stalled} stalls at {offsets[stalled]} of {extents[stalled].readable}"
+        return f"{stalled_partition} stalls at {offsets[stalled_partition]} of {extents[stalled_partition].readable}"
 
     def must_rejoin(self, now: float) -> bool:
         """Whether this worker, which has no partition, should join the group again."""
@@ -111,14 +111,14 @@ class Checks:
     def _find_healed(
         self,
         positions: Positions,
-        stopped: Collection[Partition],
+        stopped_partitions: Collection[Partition],
         extents: Mapping[Partition, OffsetRange],
         seconds: float,
     ) -> str:
         """A stopped partition or shard that may go on, or "". `seconds`: since the positions were found."""
         states = {shard: self._store.read_state(shard) for shard in self._shards}
-        stopped_extents = {p: e for p, e in extents.items() if p in stopped}
-        current = Positions.find(stopped, states, stopped_extents, self._shard_count)
+        stopped_extents = {p: e for p, e in extents.items() if p in stopped_partitions}
+        current = Positions.find(stopped_partitions, states, stopped_extents, self._shard_count)
         for stop in positions.stops.keys() - current.stops.keys():
             partition = parse_partition(stop)
             if partition is None or partition not in positions.extents:

@@ -147,11 +147,11 @@ class InFlight:
                     self._gauges.show_advance(partition)
             case Conflicted(projects=True):
                 raise StateIsStale("projects have changed")
-            case Conflicted(orders=stored_orders, replayed=settled):
+            case Conflicted(orders=stored_orders, replayed=origins):
                 for other in self._calls:
                     batch.parts.caches[other.shard].drop(other.delta)
                 batch.parts.caches[call.shard].orders.learn(stored_orders)
-                batch.parts.caches[call.shard].settled_replays.learn(settled)
+                batch.parts.caches[call.shard].settled_replays.learn(origins)
                 raise BatchConflict(batch.records)
             case Torn():
                 self._stops.add(batch.positions.stops, f"shard {call.shard}", SHARD_IS_TORN)

@@ -102,9 +102,9 @@ class OpenBatch:
             return
         if not self.records:
             self.opened_at = time.perf_counter()
-        decoded = self._decode(runs)
+        runs_decoded = self._decode(runs)
         with record_work():
-            for partition, run in decoded.items():
+            for partition, run in runs_decoded.items():
                 parts = (self._find_part(shard, partition, run) for shard in self.positions.shards)
                 self._pending += filter(None, parts)
         self.positions.advance(runs)
@@ -115,14 +115,14 @@ class OpenBatch:
     def _decode(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
         """Decode the runs; once more if a project that was unknown turns out to exist."""
         self.parts.quarantine.keep(runs, self.positions)
-        decoded = self._decode_once(runs)
-        unknown = {name for run in decoded.values() for name in run.list_unknown_projects()}
-        return self._decode_once(runs) if self.parts.projects.learn(self.positions, unknown) else decoded
+        runs_decoded = self._decode_once(runs)
+        unknown = {name for run in runs_decoded.values() for name in run.list_unknown_projects()}
+        return self._decode_once(runs) if self.parts.projects.learn(self.positions, unknown) else runs_decoded
 
     def _decode_once(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        isolated, decode = self.make_isolated_fold(), self.parts.quarantine.decode
+        trial, decode = self.make_isolated_fold(), self.parts.quarantine.decode
         with record_work():
-            return {p: decode(run, self.positions.find_stream_time_ms(p), isolated) for p, run in runs.items()}
+            return {p: decode(run, self.positions.find_stream_time_ms(p), trial) for p, run in runs.items()}
 
     def _find_part(self, shard: int, partition: Partition, run: DecodedRun) -> PendingRun | None:
         """The part of the run that the shard has not counted yet; None if it has counted all of it."""
@@ -130,8 +130,8 @@ class OpenBatch:
         if not len(run):
             return None
         items = run.select_items(shard, self.parts.shards)
-        missing = self.parts.caches[shard].list_missing(self.parts.job, items)
-        return PendingRun(shard, partition, run, items, missing)
+        missing_copies = self.parts.caches[shard].list_missing(self.parts.job, items)
+        return PendingRun(shard, partition, run, items, missing_copies)
 
     def _must_wait(self) -> bool:
         has_missing = any(pending.missing for pending in self._pending)
@@ -143,9 +143,9 @@ class OpenBatch:
     def fold(self) -> None:
         """Fold everything that waits, after asking the store once for each shard."""
         for shard in dict.fromkeys(pending.shard for pending in self._pending):
-            missing = [pending.missing for pending in self._pending if pending.shard == shard]
+            missing_copies = [pending.missing for pending in self._pending if pending.shard == shard]
             generation = self.positions.shards[shard].generation
-            self.parts.caches[shard].load(self.parts.job, missing, self.parts.store, shard, generation)
+            self.parts.caches[shard].load(self.parts.job, missing_copies, self.parts.store, shard, generation)
         for pending in self._pending:
             self._fold_run(pending)
         self._pending = []
@@ -190,7 +190,7 @@ class OpenBatch:
         delta.dead_before_ms = max(0, min(batch.folded.values()) - DEAD_KEPT_MS)
         return delta
 
-    def make_delta_again(self, shard: int, refused: Delta, conflict: Conflicted) -> Delta:
+    def make_delta_again(self, shard: int, old_delta: Delta, conflict: Conflicted) -> Delta:
         """The delta with persons and orders as the store has them now. All else is as the store has compared it."""
         batch, parts = self.shards[shard], self.parts
         caches, generation = parts.caches[shard], self.positions.shards[shard].generation
@@ -201,6 +201,6 @@ class OpenBatch:
             delta = batch.fold.make_delta()
         delta.sketches = caches.members.select_new(delta.sketches)
         for name in COMPARED_BEFORE:
-            setattr(delta, name, getattr(refused, name))
+            setattr(delta, name, getattr(old_delta, name))
         caches.accept_again(delta)
         return delta

@@ -79,14 +79,14 @@ class IsolatedFold(Struct, frozen=True):
         try:
             with record_work():
                 self._fold(run, stream_time_ms)
-        except RecordRaised as raised:
-            return raised.error
+        except RecordRaised as record_error:
+            return record_error.error
         return None
 
     def accepts_harmless_record(self, run: RecordColumns, stream_time_ms: int) -> bool:
         """Whether a harmless record of the same partition and project does not raise in its place."""
-        named = _find_project(run.values[0])
-        project = named if named in self.projects else next(iter(self.projects), "harmless")
+        slug = _find_project(run.values[0])
+        project = slug if slug in self.projects else next(iter(self.projects), "harmless")
         event = {"projectId": project, "type": "page", "messageId": "harmless", "anonymousId": "harmless"}
         harmless = RecordColumns(
             run.partition, run.offsets, [stream_time_ms], run.keys, [msgspec.json.encode(event)], -1
@@ -95,8 +95,8 @@ class IsolatedFold(Struct, frozen=True):
 
     def _fold(self, run: RecordColumns, stream_time_ms: int) -> None:
         job = self.job
-        decoded = job.decode(run, stream_time_ms, self.projects, self.shards)
-        for items in filter(None, (decoded.select_items(shard, self.shards) for shard in range(self.shards))):
+        decoded_run = job.decode(run, stream_time_ms, self.projects, self.shards)
+        for items in filter(None, (decoded_run.select_items(shard, self.shards) for shard in range(self.shards))):
             blocks, persons = BlockCache(0), PersonCache(0)
             blocks.load(job.list_block_names(items), lambda names: [b""] * len(names))
             blocks.loose.load(job.list_loose_ids(items), fetch_no_loose_ids)
@@ -112,7 +112,7 @@ class Quarantine:
     def __init__(self, ends: EndCounts, version: str = __version__) -> None:
         self._ends, self._version = ends, version
         self._counts: dict[str, int] = {}  # of ends, by the record's name
-        self._condemned: dict[Partition, set[int]] = {}
+        self._poison_offsets: dict[Partition, set[int]] = {}
         self._batch_runs: list[tuple[RecordColumns, int]] = []  # each with the stream time before it
         self.is_watching = False  # after the first exception: then the runs of the open batch are kept
 
@@ -121,11 +121,11 @@ class Quarantine:
         self._batch_runs = []
         self._counts = self._ends.read_ends()
         places = {extent.place: partition for partition, extent in positions.extents.items()}
-        self._condemned = {}
+        self._poison_offsets = {}
         for name, n in self._counts.items():
             version, place, offset = _read_name(name)
             if version == self._version and n >= ENDS_MAX and place in places:
-                self._condemned.setdefault(places[place], set()).add(offset)
+                self._poison_offsets.setdefault(places[place], set()).add(offset)
         self.forget_passed(positions)
 
     def forget_passed(self, positions: Positions) -> None:
@@ -133,10 +133,10 @@ class Quarantine:
         if not self._counts:
             return
         first_offsets = {e.place: positions.find_first_offset_read_again(p) for p, e in positions.extents.items()}
-        passed = [name for name in self._counts if _is_before(name, first_offsets)]
-        if passed:
-            self._ends.forget_ends(passed)
-            for name in passed:
+        names = [name for name in self._counts if _is_before(name, first_offsets)]
+        if names:
+            self._ends.forget_ends(names)
+            for name in names:
                 del self._counts[name]
 
     # a batch ---------------------------------------------------------------------------------------------------
@@ -149,69 +149,69 @@ class Quarantine:
     def release(self) -> None:
         self._batch_runs.clear()
 
-    def decode(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> DecodedRun:
+    def decode(self, run: RecordColumns, stream_time_ms: int, trial: IsolatedFold) -> DecodedRun:
         """Decode a run. Condemned records that still raise become dead letters."""
-        condemned = self._condemned.get(run.partition)
-        indexes = [i for i, offset in enumerate(run.offsets) if offset in condemned] if condemned else []
+        offsets = self._poison_offsets.get(run.partition)
+        indexes = [i for i, offset in enumerate(run.offsets) if offset in offsets] if offsets else []
         if not indexes:
-            return isolated.job.decode(run, stream_time_ms, isolated.projects, isolated.shards)
+            return trial.job.decode(run, stream_time_ms, trial.projects, trial.shards)
         items: list[DecodedRecord] = []
         start = 0
         for index in (*indexes, len(run)):
             if index > start:
-                items += self._decode_part(run.cut(start, index), stream_time_ms, isolated)
+                items += self._decode_part(run.cut(start, index), stream_time_ms, trial)
                 stream_time_ms = items[-1].stream_time_ms
             if index < len(run):
-                items.append(self._decode_condemned(run.cut(index, index + 1), stream_time_ms, isolated))
+                items.append(self._decode_condemned(run.cut(index, index + 1), stream_time_ms, trial))
                 stream_time_ms = items[-1].stream_time_ms
             start = index + 1
         return EventRun(run, items)
 
-    def _decode_part(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> list[DecodedRecord]:
-        decoded = isolated.job.decode(run, stream_time_ms, isolated.projects, isolated.shards)
-        assert isinstance(decoded, EventRun)
-        return decoded.items
+    def _decode_part(self, run: RecordColumns, stream_time_ms: int, trial: IsolatedFold) -> list[DecodedRecord]:
+        decoded_run = trial.job.decode(run, stream_time_ms, trial.projects, trial.shards)
+        assert isinstance(decoded_run, EventRun)
+        return decoded_run.items
 
-    def _decode_condemned(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> DecodedRecord:
+    def _decode_condemned(self, run: RecordColumns, stream_time_ms: int, trial: IsolatedFold) -> DecodedRecord:
         """Make a dead letter of the record if it still raises; else decode it."""
-        error = isolated.find_error(run, stream_time_ms)
-        if error is None or not isolated.accepts_harmless_record(run, stream_time_ms):
-            return self._decode_part(run, stream_time_ms, isolated)[0]
+        error = trial.find_error(run, stream_time_ms)
+        if error is None or not trial.accepts_harmless_record(run, stream_time_ms):
+            return self._decode_part(run, stream_time_ms, trial)[0]
         kind = type(error).__name__
         detail = f"Version {self._version} raises {kind} when it counts this record: a bug of ours."
         log_line.error("record quarantined", record=f"{run.partition}:{run.offsets[0]}", reason="internal", raises=kind)
-        return _make_dead_letter(run, max(stream_time_ms, run.timestamps_ms[0]), detail, isolated)
+        return _make_dead_letter(run, max(stream_time_ms, run.timestamps_ms[0]), detail, trial)
 
     # an end ----------------------------------------------------------------------------------------------------
 
-    def start_watching(self, raised: RecordRaised) -> bool:
+    def start_watching(self, record_error: RecordRaised) -> bool:
         """Keep the runs of open batches from the first exception on. Return False if this is not the first."""
         if self.is_watching:
             return False
-        log_line.warning("reading batch again", error=str(raised))
+        log_line.warning("reading batch again", error=str(record_error))
         self.is_watching = True
         return True
 
     def count_and_raise(
-        self, raised: RecordRaised, isolated: IsolatedFold, positions: Positions, is_well: Callable[[], bool]
+        self, record_error: RecordRaised, trial: IsolatedFold, positions: Positions, is_well: Callable[[], bool]
     ) -> NoReturn:
         """Count this end for the records of the open batch that raise alone, then raise `Poisoned` or the error.
 
         Nothing is counted if anything suggests another reason.
         """
         try:
-            suspects = self._find_suspects(isolated) if is_well() else []
+            suspects = self._find_suspects(trial) if is_well() else []
             if suspects:
                 places = {partition: positions.extents[partition].place for partition, _ in suspects}
                 self._ends.count_ends([self._name(places[partition], offset) for partition, offset in suspects])
         except Exception as error:  # noqa: BLE001  # whatever it is, it is not proved that a record ends the worker
             log_line.warning("worker end not counted", reason=repr(error))
-            raise raised.error from None
+            raise record_error.error from None
         if not suspects:
-            raise raised.error
-        raise Poisoned(", ".join(f"{partition}:{offset}" for partition, offset in suspects)) from raised.error
+            raise record_error.error
+        raise Poisoned(", ".join(f"{partition}:{offset}" for partition, offset in suspects)) from record_error.error
 
-    def _find_suspects(self, isolated: IsolatedFold) -> list[tuple[Partition, int]]:
+    def _find_suspects(self, trial: IsolatedFold) -> list[tuple[Partition, int]]:
         """The records that raise alone, where a harmless record does not.
 
         Empty if they are many, and most of what was read: then this version cannot count these events at all.
@@ -219,10 +219,10 @@ class Quarantine:
         suspects: list[tuple[Partition, int]] = []
         records = list(chain.from_iterable(_split(run, stream_time_ms) for run, stream_time_ms in self._batch_runs))
         for record, stream_time_ms in records:
-            is_condemned = record.offsets[0] in self._condemned.get(record.partition, ())  # it has not raised here
-            if is_condemned or isolated.find_error(record, stream_time_ms) is None:
+            is_condemned = record.offsets[0] in self._poison_offsets.get(record.partition, ())  # it has not raised here
+            if is_condemned or trial.find_error(record, stream_time_ms) is None:
                 continue
-            if not isolated.accepts_harmless_record(record, stream_time_ms):
+            if not trial.accepts_harmless_record(record, stream_time_ms):
                 return []
             suspects.append((record.partition, record.offsets[0]))
         return [] if len(suspects) > max(SUSPECTS_MAX, len(records) // 2) else suspects[:SUSPECTS_MAX]
@@ -255,11 +255,11 @@ def _split(run: RecordColumns, stream_time_ms: int) -> Iterable[tuple[RecordColu
         stream_time_ms = max(stream_time_ms, timestamp_ms)
 
 
-def _make_dead_letter(run: RecordColumns, stream_time_ms: int, detail: str, isolated: IsolatedFold) -> DecodedRecord:
+def _make_dead_letter(run: RecordColumns, stream_time_ms: int, detail: str, trial: IsolatedFold) -> DecodedRecord:
     """As for any dead letter (decision 4), the shard of the project that the record names counts it."""
     project = _find_project(run.values[0])
-    dead_letter = DeadLetter(run.record(0), project if project in isolated.projects else "", Reason.INTERNAL, detail)
-    shard = find_shard(project, isolated.shards) if project else 0
+    dead_letter = DeadLetter(run.record(0), project if project in trial.projects else "", Reason.INTERNAL, detail)
+    shard = find_shard(project, trial.shards) if project else 0
     return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NO_LOOKUP)
 
 

@@ -90,7 +90,7 @@ class Positions:
             for shard, state in states.items()
             if _is_usable(shard, state, count or len(states), stops) and state is not None
         }
-        running: dict[Partition, OffsetRange] = {}
+        ranges: dict[Partition, OffsetRange] = {}
         starts: dict[Partition, int] = {}
         read_rows: dict[Partition, LedgerRow] = {}
         for partition in sorted(partitions):
@@ -99,9 +99,9 @@ class Positions:
             if extent is None or reason:
                 stops[str(partition)] = reason
                 continue
-            running[partition] = extent
+            ranges[partition] = extent
             starts[partition], read_rows[partition] = _find_start(extent, shards)
-        return cls(shards, running, starts if shards else {}, read_rows, stops)
+        return cls(shards, ranges, starts if shards else {}, read_rows, stops)
 
     def get_projects(self) -> Mapping[str, ProjectSettings]:
         """Of all shards."""
@@ -187,14 +187,14 @@ class Positions:
 
     def find_mismatch(self, run: RecordColumns) -> int | None:
         """The first offset whose record is not the one that a ledger counted last; None if all match."""
-        expected = self._expected_hashes.get(run.partition)
-        if not expected:
+        expected_hash = self._expected_hashes.get(run.partition)
+        if not expected_hash:
             return None
-        for offset in sorted(expected):
+        for offset in sorted(expected_hash):
             if offset > run.offsets[-1]:
                 break
             index = bisect_left(run.offsets, offset)
-            if run.offsets[index] != offset or hash_record(run.record(index)) != expected.pop(offset):
+            if run.offsets[index] != offset or hash_record(run.record(index)) != expected_hash.pop(offset):
                 return offset  # it is another record, or no longer there
         return None
 

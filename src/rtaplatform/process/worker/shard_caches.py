@@ -56,13 +56,13 @@ class ShardCaches:
         )
 
     def load(
-        self, job: Job, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str
+        self, job: Job, copies: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str
     ) -> None:
         """Ask the store for all of these, with one call for each kind; two for persons that point at others."""
-        self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.read_blocks, shard, generation))
-        loose = chain.from_iterable(m.loose for m in missing)
+        self.blocks.load(chain.from_iterable(m.blocks for m in copies), partial(store.read_blocks, shard, generation))
+        loose = chain.from_iterable(m.loose for m in copies)
         self.blocks.loose.load(loose, partial(store.read_loose_ids, shard, generation))
-        persons = chain.from_iterable(m.persons for m in missing)
+        persons = chain.from_iterable(m.persons for m in copies)
         self.persons.load(persons, partial(store.read_persons, shard, generation), job.list_named_persons)
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:

@@ -20,7 +20,7 @@ UNOWNED_SECONDS = 30.0  # time for a partition to get a new owner, or for its ow
 class StallDetector:
     def __init__(self) -> None:
         self._offsets: dict[Partition, tuple[int, float]] = {}  # the offset it waits at, and since when
-        self._sought: dict[Partition, int] = {}
+        self._offsets_sought: dict[Partition, int] = {}
 
     def find_stalled(
         self, offsets: Mapping[Partition, int], extents: Mapping[Partition, OffsetRange], now: float, *, is_idle: bool
@@ -34,8 +34,8 @@ class StallDetector:
                 self._offsets[partition] = earlier if earlier and earlier[0] == offset else (offset, now)
         patience_seconds = IDLE_SECONDS if is_idle else BUSY_SECONDS
         for partition, (offset, since) in self._offsets.items():
-            if now - since >= patience_seconds and self._sought.get(partition) != offset:
-                self._sought[partition] = offset
+            if now - since >= patience_seconds and self._offsets_sought.get(partition) != offset:
+                self._offsets_sought[partition] = offset
                 return partition
         return None
 

@@ -20,31 +20,31 @@ class StopNotices:
 
     def __init__(self, store: StopStore, shards: Collection[int]) -> None:
         self._store, self._shards = store, shards
-        self._published: dict[str, str] = {}
+        self._notices: dict[str, str] = {}
         self._clean: set[str] = set()  # partitions and shards that are known to have no notice
 
     def publish(self, stops: Mapping[str, str], partitions: Collection[Partition]) -> None:
         """Write the stops that were found just now. Notices of other workers about our partitions are removed."""
-        ours = {*map(str, partitions), *(f"shard {shard}" for shard in self._shards)}
-        self._write(stops, self._published.keys() | (ours - self._clean))
-        self._clean = ours - stops.keys()
+        places = {*map(str, partitions), *(f"shard {shard}" for shard in self._shards)}
+        self._write(stops, self._notices.keys() | (places - self._clean))
+        self._clean = places - stops.keys()
 
-    def add(self, stops: dict[str, str], stopped: str, reason: str) -> None:
+    def add(self, stops: dict[str, str], place: str, reason: str) -> None:
         """Stop a partition or shard until positions are found again."""
-        log_line.error("counting stopped", what=stopped, reason=reason)
-        stops[stopped] = reason
-        self._write(stops, self._published.keys() | set())
+        log_line.error("counting stopped", what=place, reason=reason)
+        stops[place] = reason
+        self._write(stops, self._notices.keys() | set())
         self._clean -= stops.keys()
 
-    def _write(self, stops: Mapping[str, str], noticed: set[str]) -> None:
-        """`noticed`: partitions and shards that may have a notice now."""
-        for stopped in noticed - stops.keys():
-            self._set(stopped, "")
-        for stopped, reason in stops.items():
-            self._set(stopped, reason)
-        self._published = dict(stops)
+    def _write(self, stops: Mapping[str, str], places_noticed: set[str]) -> None:
+        """`places_noticed`: partitions and shards that may have a notice now."""
+        for place in places_noticed - stops.keys():
+            self._set(place, "")
+        for place, reason in stops.items():
+            self._set(place, reason)
+        self._notices = dict(stops)
         telemetry.WORKER_STOPPED.set(len(stops))
 
-    def _set(self, stopped: str, reason: str) -> None:
+    def _set(self, place: str, reason: str) -> None:
         for shard in self._shards:
-            self._store.set_stop(shard, stopped, reason)
+            self._store.set_stop(shard, place, reason)

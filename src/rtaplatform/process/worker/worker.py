@@ -114,19 +114,19 @@ class Worker:
         """Read on; send the batch once it is whole."""
         if self._must_resume():
             self._resume_from_ledger()
-        polled = self._log.poll(max(1, self._batch.records_max - self._batch.records))
+        portion = self._log.poll(max(1, self._batch.records_max - self._batch.records))
         if self._must_resume():
             return
-        self._batch.take(self._select_expected(polled.runs))
-        self._positions.skip_to_ends(polled.ends)
-        if polled.is_whole or self._batch.is_full:
+        self._batch.take(self._select_expected(portion.runs))
+        self._positions.skip_to_ends(portion.ends)
+        if portion.is_whole or self._batch.is_full:
             self._settle()
             self._batch.fold()
             # One atomic call a shard moves totals and position, and only from where we believe them to be.
             self._send()
             if self._check_times.is_comparison_due():
                 self._settle()
-                self._compare(is_idle=not polled.runs)
+                self._compare(is_idle=not portion.runs)
         if not self._in_flight:  # with a batch in flight, it is not known yet whether the servers are well
             self._back_off.reset()
 
@@ -169,18 +169,18 @@ class Worker:
             stops=self._positions.stops,
         )
 
-    def _read_again_or_end(self, raised: RecordRaised) -> None:
+    def _read_again_or_end(self, record_error: RecordRaised) -> None:
         """The first time, read the batch again and keep its records. The second time, let the error end the worker.
 
         If the batch before has not ended well, that comes first: its records are read again, and this one after them.
         """
         quarantine = self._parts.quarantine
-        if quarantine.start_watching(raised):
+        if quarantine.start_watching(record_error):
             self._assignment_version = None
         else:
             self._settle()
             is_well = partial(self._in_flight.is_well, self._positions)
-            quarantine.count_and_raise(raised, self._batch.make_isolated_fold(), self._positions, is_well)
+            quarantine.count_and_raise(record_error, self._batch.make_isolated_fold(), self._positions, is_well)
 
     # a batch ---------------------------------------------------------------------------------------------------
 

@@ -48,11 +48,11 @@ _EXAMPLES: dict[str, Docs] = {
 def describe_list(kind: EntityType) -> Docs:
     descriptions = {name: f"Only those whose {name} is this one." for name in kind.filters}
     enums = {name: kind.fields[name].schema["enum"][:-1] for name in kind.filters if "enum" in kind.fields[name].schema}
-    searched, text = " or ".join((*kind.searched, "id")), {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}
+    places, text = " or ".join((*kind.searched, "id")), {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}
     return {
         "parameters": [
             *PAGE,
-            make_parameter("q", f"Only those whose {searched} begins like this.", text),
+            make_parameter("q", f"Only those whose {places} begins like this.", text),
             *(
                 make_parameter(name, about, _make_filter_schema(enums.get(name)))
                 for name, about in descriptions.items()

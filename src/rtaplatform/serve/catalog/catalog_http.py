@@ -41,9 +41,9 @@ def decode_id(segment: str) -> str:
     return id
 
 
-def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
+def decode_new_id(segment: str, reserved_ids: frozenset[str]) -> str:
     """Decode the id of an entity that may be created. Raises InvalidParameter."""
-    return check_id(decode_id(segment), reserved)
+    return check_id(decode_id(segment), reserved_ids)
 
 
 async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:

@@ -90,10 +90,10 @@ class _Import:
         if not rows:
             return
         work = lambda connection: upsert(connection, self._kind, self._project_id, rows)  # noqa: E731  # one line
-        written = await run(self._request, work, seconds=CHUNK_SECONDS_MAX)
+        result = await run(self._request, work, seconds=CHUNK_SECONDS_MAX)
         for name in ("created", "updated", "unchanged"):
-            setattr(self.total, name, getattr(self.total, name) + getattr(written, name))
-        self._fail(written.errors)
+            setattr(self.total, name, getattr(self.total, name) + getattr(result, name))
+        self._fail(result.errors)
 
     def _fail(self, errors: list[RowError]) -> None:
         self.failed += len(errors)

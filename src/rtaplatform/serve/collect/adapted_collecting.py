@@ -39,7 +39,7 @@ async def collect_adapted(
     if events.left_out:
         telemetry.COLLECT_LEFT_OUT.labels(protocol).inc(events.left_out)
         answer["left_out"] = events.left_out
-        answer["rejected"] = [{**refused, "index": events.indexes[refused["index"]]} for refused in answer["rejected"]]
+        answer["rejected"] = [{**refusal, "index": events.indexes[refusal["index"]]} for refusal in answer["rejected"]]
         answer |= {name: [events.indexes[index] for index in late] for name, late in read_late(answer).items()}
     return answer
 
@@ -49,10 +49,10 @@ async def collect_only_event(
 ) -> dict[str, Any]:
     """Store one event; raises EventRefused, Undelivered."""
     answer = await collect_adapted(parts, batch, charge, arrival, protocol)
-    for refused in answer["rejected"]:
+    for refusal in answer["rejected"]:
         raise EventRefused(
             DraftRefused(
-                refused["index"], Reason(refused["reason"]), refused["field"], refused["detail"], refused["messageId"]
+                refusal["index"], Reason(refusal["reason"]), refusal["field"], refusal["detail"], refusal["messageId"]
             )
         )
     return answer

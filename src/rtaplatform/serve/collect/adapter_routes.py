@@ -110,14 +110,14 @@ async def collect_cloudevents(request: AnyRequest) -> Response[bytes]:
 async def collect_posthog(request: AnyRequest) -> Response[bytes]:
     parts = find_dependencies(request)
     arrival = read_arrival(request, parts)
-    opened = partial(open_body, compression=request.query_params.get("compression"))
-    body, charge = await receive(request, parts, arrival, BodyFormat(opened, find_posthog_keys, POSTHOG_HINT))
-    framed = frame_batch(body)
-    if framed is None:
+    opener = partial(open_body, compression=request.query_params.get("compression"))
+    body, charge = await receive(request, parts, arrival, BodyFormat(opener, find_posthog_keys, POSTHOG_HINT))
+    raw_batch = frame_batch(body)
+    if raw_batch is None:
         answer = await collect_only_event(parts, adapt_single(body), charge, arrival, "posthog")
     else:
         await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
-        batch = adapt_batch(await parts.collector.read_batch(framed), body)
+        batch = adapt_batch(await parts.collector.read_batch(raw_batch), body)
         answer = await collect_adapted(parts, batch, charge, arrival, "posthog")
     return _answer({"status": 1, **answer})
 

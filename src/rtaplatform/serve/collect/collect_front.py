@@ -98,11 +98,11 @@ class _CollectExchange:
             self._bounds.exchanges.end(task)
 
     async def _run(self, route: str, collect: Collect) -> None:
-        declared = self._find(b"content-length")
+        length = self._find(b"content-length")
         intake = BodyIntake(
             self._receive, self._bounds.bodies, self._find_address,
             turns=self._bounds.turns, deadlines=self._bounds.receives,
-            declared=int(declared) if declared and declared.isdigit() else 0,
+            length=int(length) if length and length.isdigit() else 0,
             held_max=self._parts.intake.body_bytes_max,
         )  # fmt: skip
         try:

@@ -22,9 +22,9 @@ KEPT_SECONDS = DAY_SECONDS + 3_600  # from its first use on, which is rarely lon
 
 
 class DailySalt:
-    def __init__(self, shared: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
-        """With `shared` None nothing is shared with other processes."""
-        self._shared, self._now = shared, now
+    def __init__(self, shared_values: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
+        """With `shared_values` None nothing is shared with other processes."""
+        self._shared_values, self._now = shared_values, now
         self._day, self._salt, self._is_shared = -1, b"", False
         self._away_until = 0.0
         self._reading = asyncio.Lock()
@@ -39,21 +39,21 @@ class DailySalt:
         return self._salt
 
     def _may_ask(self) -> bool:
-        return self._shared is not None and self._now() >= self._away_until
+        return self._shared_values is not None and self._now() >= self._away_until
 
     async def _renew(self, day: int) -> None:
-        own = self._salt if day == self._day else secrets.token_bytes(SALT_BYTES)
-        shared = await self._read_shared(day, own)
-        self._day, self._salt, self._is_shared = day, shared or own, shared is not None
+        own_salt = self._salt if day == self._day else secrets.token_bytes(SALT_BYTES)
+        shared_salt = await self._read_shared(day, own_salt)
+        self._day, self._salt, self._is_shared = day, shared_salt or own_salt, shared_salt is not None
 
     async def _read_shared(self, day: int, proposal: bytes) -> bytes | None:
-        if self._shared is None or not self._may_ask():
+        if self._shared_values is None or not self._may_ask():
             return None
         name = f"{PREFIX}:visitor-salt:{day}"
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                await self._shared.set(name, proposal, ex=KEPT_SECONDS, nx=True)
-                salt = await self._shared.get(name)
+                await self._shared_values.set(name, proposal, ex=KEPT_SECONDS, nx=True)
+                salt = await self._shared_values.get(name)
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
             return None

@@ -72,10 +72,10 @@ async def validate_ga4(request: AnyRequest) -> dict[str, Any]:
     events = batch.events
     assert isinstance(events, AdaptedEvents)
     await charge.raise_to(len(events))
-    refused = await parts.collector.judge_batch(batch, charge.access.project, arrival)
+    refusals = await parts.collector.judge_batch(batch, charge.access.project, arrival)
     return {
         "validationMessages": describe_refusals(
-            (events.indexes[refusal.index] - before, refusal) for refusal in refused
+            (events.indexes[refusal.index] - before, refusal) for refusal in refusals
         )
     }
 

@@ -56,17 +56,17 @@ class LimitCharge:
     """The events that a request has charged to its key's limit. A refused request keeps its charge."""
 
     def __init__(self, request: AnyRequest, access: KeyAccess, *, is_from_browser: bool) -> None:
-        self._request, self.access, self._charged = request, access, 0
+        self._request, self.access, self._events_charged = request, access, 0
         self._is_from_browser, self._parts = is_from_browser, find_dependencies(request)
 
     async def raise_to(self, events: int) -> None:
         """Charge up to `events` in total, at most the limit. Raises TooManyRequestsException."""
         events = min(events, self._parts.limits.events_max or events)
-        if events > self._charged:
+        if events > self._events_charged:
             # The address first: who is refused there takes nothing of the key's limit.
-            self._take_from_address(events - self._charged)
-            await take(self._request, limits.COLLECT, self.access, events - self._charged)
-            self._charged = events
+            self._take_from_address(events - self._events_charged)
+            await take(self._request, limits.COLLECT, self.access, events - self._events_charged)
+            self._events_charged = events
 
     def judge_person(self, arrival: RequestArrival, person: str | None, events: int) -> RequestArrival:
         """Charge events that are all of one person. Marks a visitor of pages who is too fast for one.

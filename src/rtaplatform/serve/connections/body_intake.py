@@ -32,14 +32,14 @@ class BodyIntake:
         *,
         turns: CooperativeQueue | None = None,
         deadlines: Deadlines | None = None,
-        declared: int = 0,
+        length: int = 0,
         held_max: int = BODY_BYTES_MAX,
         streams: bool = False,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._receiver = BodyReceiver(receive, deadlines, declared=declared, grace_seconds=grace_seconds)
+        self._receiver = BodyReceiver(receive, deadlines, length=length, grace_seconds=grace_seconds)
         self._budget, self._address, self._streams = budget, address, streams
-        self._expected, self._marked = min(declared, held_max), 0
+        self._bytes_expected, self._bytes_marked = min(length, held_max), 0
         self._share: BudgetShare | None = None
         self._turns = turns or CooperativeQueue()
         self._is_unpacking = False
@@ -52,21 +52,21 @@ class BodyIntake:
         receiver = self._receiver
         if receiver.is_complete:
             return await receiver.receive_disconnect()
-        if self._expected > FREE_BYTES:
-            await self.hold(self._expected)
+        if self._bytes_expected > FREE_BYTES:
+            await self.hold(self._bytes_expected)
         try:
             message = await receiver.receive()
         finally:
             if receiver.is_complete and self._share is not None:
                 self._share.drop = None
-        received = receiver.received
-        if self._share is not None and received - self._marked >= PROGRESS_BYTES:
-            self._marked = received
+        bytes_received = receiver.received
+        if self._share is not None and bytes_received - self._bytes_marked >= PROGRESS_BYTES:
+            self._bytes_marked = bytes_received
             self._share.note_progress()
-        if receiver.is_complete and received > FREE_BYTES and not self._streams:
+        if receiver.is_complete and bytes_received > FREE_BYTES and not self._streams:
             await self._turns.take()  # decoding a large body blocks the event loop
-        if received > FREE_BYTES:
-            await self.hold(received)
+        if bytes_received > FREE_BYTES:
+            await self.hold(bytes_received)
         return message
 
     async def hold_unpacked(self, total: int, limit: int) -> None:

@@ -29,10 +29,10 @@ class BodyReceiver:
     """`declared` is the Content-Length, 0 if there is none. `received` counts the bytes so far."""
 
     def __init__(
-        self, receive: Receive, deadlines: Deadlines | None, *, declared: int = 0, grace_seconds: float = GRACE_SECONDS
+        self, receive: Receive, deadlines: Deadlines | None, *, length: int = 0, grace_seconds: float = GRACE_SECONDS
     ) -> None:
         self._receive, self._deadlines = receive, deadlines or Deadlines(grace_seconds)
-        self._declared, self._grace_seconds = declared, grace_seconds
+        self._length, self._grace_seconds = length, grace_seconds
         self._waited_seconds = 0.0
         self._task: asyncio.Task[Any] | None = None  # the one that waits for the client
         self._is_given_up = self._has_empty_end = False
@@ -82,7 +82,7 @@ class BodyReceiver:
         self.received += len(message.get("body", b""))
         if not message.get("more_body", False):
             self.is_complete = True
-        elif self._declared and self.received == self._declared:
+        elif self._length and self.received == self._length:
             self.is_complete = self._has_empty_end = True
             return {**message, "more_body": False}
         return message

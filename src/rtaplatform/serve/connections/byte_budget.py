@@ -47,9 +47,9 @@ class ByteBudget:
         self._kind, self._bytes_max, self._wait_seconds = kind, bytes_max, wait_seconds
         self._shares: dict[BudgetShare, None] = {}
         self._bytes, self._by_address = 0, dict[str, int]()
-        self._growing: BudgetShare | None = None  # the one that may exceed the limit
-        self._released = asyncio.Event()
-        self._waiting, self._waiting_max = 0, waiting_max
+        self._growing_share: BudgetShare | None = None  # the one that may exceed the limit
+        self._release = asyncio.Event()
+        self._waiter_count, self._waiting_max = 0, waiting_max
         telemetry.BYTES_HELD.labels(kind).set_function(lambda: self._bytes)
 
     async def take(self, share: BudgetShare, total: int) -> None:
@@ -60,7 +60,7 @@ class ByteBudget:
         while not self._fits(share, total) and not self._may_grow(share):
             if self._drop_stalled(share):
                 continue
-            if time.monotonic() >= deadline or self._waiting >= self._waiting_max:
+            if time.monotonic() >= deadline or self._waiter_count >= self._waiting_max:
                 telemetry.HELD_REFUSED.labels(self._kind).inc()
                 raise ByteBudgetSpent
             await self._wait()
@@ -70,19 +70,19 @@ class ByteBudget:
         """Reduce what the request holds to `total` bytes."""
         if total < share.bytes:
             self._add(share, total - share.bytes)
-            self._released.set()
+            self._release.set()
 
     def release(self, share: BudgetShare) -> None:
         """The request holds nothing any more."""
-        if self._growing is share:
-            self._growing = None
+        if self._growing_share is share:
+            self._growing_share = None
         if share not in self._shares:
             return
         self._add(share, -share.bytes)
         del self._shares[share]
         if not self._by_address[share.address]:
             del self._by_address[share.address]
-        self._released.set()
+        self._release.set()
 
     def _fits(self, share: BudgetShare, total: int) -> bool:
         bytes_of_others = self._bytes - share.bytes
@@ -91,19 +91,19 @@ class ByteBudget:
         return fits_all and (others_of_address + total <= self._bytes_max * ADDRESS_SHARE or not others_of_address)
 
     def _may_grow(self, share: BudgetShare) -> bool:
-        if not share.bytes or self._growing not in (None, share):
+        if not share.bytes or self._growing_share not in (None, share):
             return False
-        self._growing = share
+        self._growing_share = share
         return True
 
     def _drop_stalled(self, requester: BudgetShare) -> bool:
         """Drop the holder that has been without progress the longest. False if none is stalled."""
         stalled_since = time.monotonic() - STALLED_SECONDS
-        others = [share for share in self._shares if share.drop and share is not requester]
-        stalled = [share for share in others if share.progressed_at < stalled_since]
-        if not stalled:
+        other_shares = [share for share in self._shares if share.drop and share is not requester]
+        stalled_shares = [share for share in other_shares if share.progressed_at < stalled_since]
+        if not stalled_shares:
             return False
-        victim = min(stalled, key=lambda share: share.progressed_at)
+        victim = min(stalled_shares, key=lambda share: share.progressed_at)
         drop = victim.drop
         self.release(victim)
         telemetry.HELD_REFUSED.labels(self._kind).inc()
@@ -112,18 +112,18 @@ class ByteBudget:
         return True
 
     async def _wait(self) -> None:
-        self._released.clear()
-        self._waiting += 1
+        self._release.clear()
+        self._waiter_count += 1
         try:
             async with asyncio.timeout(_RETRY_SECONDS):
-                await self._released.wait()
+                await self._release.wait()
         except TimeoutError:
             return
         finally:
-            self._waiting -= 1
+            self._waiter_count -= 1
 
-    def _add(self, share: BudgetShare, added: int) -> None:
+    def _add(self, share: BudgetShare, byte_count: int) -> None:
         self._shares[share] = None
-        share.bytes += added
-        self._bytes += added
-        self._by_address[share.address] = self._by_address.get(share.address, 0) + added
+        share.bytes += byte_count
+        self._bytes += byte_count
+        self._by_address[share.address] = self._by_address.get(share.address, 0) + byte_count

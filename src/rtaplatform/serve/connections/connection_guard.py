@@ -59,7 +59,7 @@ class ConnectionGuard:
     def __init__(self, connections_max: int, *, is_exempt: Callable[[str], bool] = lambda address: False) -> None:
         self.connections_max, self._is_exempt = connections_max, is_exempt
         self._requests: dict[Peer, float] = {}
-        self._stalled: deque[Peer] = deque()  # reported, and not yet cut
+        self._stalled_peers: deque[Peer] = deque()  # reported, and not yet cut
         self._stop = threading.Event()
 
     # reports of the middleware ------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class ConnectionGuard:
 
     def cut(self, peer: Peer) -> None:
         """Cut this connection soon: its client reads nothing."""
-        self._stalled.append(peer)
+        self._stalled_peers.append(peer)
 
     # the thread -----------------------------------------------------------------------------------------------------
 
@@ -99,23 +99,23 @@ class ConnectionGuard:
                 _log.warning("connection_guard_failed", error=str(error))
 
     def _cut_connections(self, port: int) -> None:
-        stalled = set(self._take_stalled())
+        stalled_peers = set(self._take_stalled())
         is_full = len(os.listdir(DESCRIPTORS)) > self.connections_max
-        if not stalled and not is_full:
+        if not stalled_peers and not is_full:
             return
         connections = {connection.peer: connection for connection in self._list_connections(port)}
         candidates = self._without_exempt(connections.values())
         for_room = set(choose_for_room(candidates, len(connections), self.connections_max))
-        telemetry.CONNECTIONS_CUT.labels("stalled").inc(len(stalled & connections.keys()))
+        telemetry.CONNECTIONS_CUT.labels("stalled").inc(len(stalled_peers & connections.keys()))
         telemetry.CONNECTIONS_CUT.labels("room").inc(len(for_room))
         if for_room:
             _log.warning("connections_cut", count=len(for_room), open=len(connections), limit=self.connections_max)
-        _cut(port, stalled | for_room)
+        _cut(port, stalled_peers | for_room)
 
     def _take_stalled(self) -> Iterator[Peer]:
         # One at a time: the event loop may report another one meanwhile, and it must not be lost.
-        while self._stalled:
-            yield self._stalled.popleft()
+        while self._stalled_peers:
+            yield self._stalled_peers.popleft()
 
     def _without_exempt(self, connections: Iterable[OpenConnection]) -> list[OpenConnection]:
         return [connection for connection in connections if not self._is_exempt(connection.peer[0])]

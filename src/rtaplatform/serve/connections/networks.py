@@ -11,8 +11,8 @@ def is_within(networks: str) -> Callable[[str], bool]:
     parsed_networks = parse_networks(networks)
 
     def check(address: str) -> bool:
-        parsed = read_address(address)
-        return parsed is not None and any(parsed in network for network in parsed_networks)
+        ip = read_address(address)
+        return ip is not None and any(ip in network for network in parsed_networks)
 
     return check
 
@@ -33,5 +33,5 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def find_network(address: str) -> str:
     """Return what one customer has: an IPv4 address, or an IPv6 network of 64 bits."""
-    parsed = read_address(address)
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed or address)
+    ip = read_address(address)
+    return str(ip_network((ip, 64), strict=False)) if isinstance(ip, IPv6Address) else str(ip or address)

@@ -37,8 +37,8 @@ def write_docs(document: Docs) -> str:
         f"<nav>{links}</nav>",
         _KEY_FIELD,
         *(
-            f'<h2 id="{_make_anchor(tag)}">{escape(tag.capitalize())}</h2>{"".join(all_)}'
-            for tag, all_ in by_tag.items()
+            f'<h2 id="{_make_anchor(tag)}">{escape(tag.capitalize())}</h2>{"".join(operations)}'
+            for tag, operations in by_tag.items()
         ),
         '<h2 id="schemas">Schemas</h2>',
         *(_write_schema(name, schema) for name, schema in sorted(schemas.items())),
@@ -104,10 +104,10 @@ def _write_sample(schema: Docs, samples: SampleMaker) -> str:
 
 
 def _write_schema(name: str, schema: Docs) -> str:
-    needed, fields = schema.get("required", ()), schema.get("properties", {})
+    required_names, fields = schema.get("required", ()), schema.get("properties", {})
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code></td><td>{say_type(part)}</td>"
-        f"<td>{'needed' if field in needed else ''}</td>"
+        f"<td>{'needed' if field in required_names else ''}</td>"
         f"<td>{_say(part.get('description') if isinstance(part, dict) else None)}</td></tr>"
         for field, part in fields.items()
     )

@@ -32,8 +32,8 @@ def say_type(schema: Any) -> str:
 
 def say_values(values: list[Any]) -> str:
     """Return the values of an enumeration, at most a few of them."""
-    shown = " or ".join(_say_value(value) for value in values[:VALUES_SHOWN_MAX])
-    return shown if len(values) <= VALUES_SHOWN_MAX else f"{shown} or one of {len(values) - VALUES_SHOWN_MAX} others"
+    text = " or ".join(_say_value(value) for value in values[:VALUES_SHOWN_MAX])
+    return text if len(values) <= VALUES_SHOWN_MAX else f"{text} or one of {len(values) - VALUES_SHOWN_MAX} others"
 
 
 def _say_kind(kind: str, schema: Docs) -> str:

@@ -48,8 +48,8 @@ _encode = msgspec.json.Encoder().encode
 @get("/v1/events/recent", opt={"scope": SCOPE, "docs": READ_RECENT}, tags=["events"], summary="The last events")
 async def read_recent_events(request: AnyRequest) -> Response[bytes]:
     """As understood: fields, marks in words, raw JSON as text; refused events and dead letters with their reasons."""
-    fields, others = _read_feed_parameters(request, ("limit",))
-    limit = read_limit(others, RECENT_DEFAULT, RECENT_MAX)
+    fields, more_parameters = _read_feed_parameters(request, ("limit",))
+    limit = read_limit(more_parameters, RECENT_DEFAULT, RECENT_MAX)
     recent = await require_feeds(request).read_recent(get_access(request).project, fields, limit)
     meta = {"scanned_from": recent.scanned_from, "scanned": recent.scanned}
     return Response(content=_encode({"items": recent.items, "meta": meta}), media_type=MediaType.JSON)
@@ -65,10 +65,10 @@ async def stream_events(request: AnyRequest) -> ASGIResponse:
     parts, access, admission = find_dependencies(request), get_access(request), request.state.admission
     watches = require_query_services(parts).key_watches
     async with AsyncExitStack() as stack:
-        lease = stack.enter_context(watches.hold(parts.keys, admission.hashed, access.project))
+        lease = stack.enter_context(watches.hold(parts.keys, admission.key_hash, access.project))
         await claim_ticket(parts, admission, stack)
-        subscribed = require_feeds(request).subscribe(access.project, access.key_id, fields)
-        subscription = await stack.enter_async_context(subscribed)
+        feed_subscription = require_feeds(request).subscribe(access.project, access.key_id, fields)
+        subscription = await stack.enter_async_context(feed_subscription)
         lease.require_valid()
         stream = FeedStream(parts, subscription, admission, lease)
         resources = stack.pop_all()
@@ -128,15 +128,15 @@ class FeedStream:
 def _read_feed_parameters(request: AnyRequest, besides: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """The fields of a filter, and the other parameters. Raises InvalidParameter."""
     fields: dict[str, list[str]] = {}
-    others: dict[str, str] = {}
+    additions: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in FIELDS:
             fields.setdefault(name, []).append(value)
         elif name not in besides:
             raise InvalidParameter.unknown(name, (*FIELDS, *besides))
-        elif name in others:
+        elif name in additions:
             raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
         else:
-            others[name] = value
+            additions[name] = value
     # One text may be a list with commas; several are taken as they are.
-    return {name: split_values(texts[0]) if len(texts) == 1 else texts for name, texts in fields.items()}, others
+    return {name: split_values(texts[0]) if len(texts) == 1 else texts for name, texts in fields.items()}, additions

@@ -112,8 +112,8 @@ route_handlers: list[BaseRouteHandler] = [list_letters, read_letter, replay_lett
 def _read_question(request: AnyRequest, project: str) -> LetterQuestion:
     parameters = read_parameters(request, PARAMETERS)
     now_ms = time.time_ns() // 1_000_000
-    named = [name for name in ("from", "to") if name in parameters]
-    moments = {name: resolve(read_moment(parameters[name], name), "UTC", now_ms) for name in named}
+    bound_names = [name for name in ("from", "to") if name in parameters]
+    moments = {name: resolve(read_moment(parameters[name], name), "UTC", now_ms) for name in bound_names}
     if len(moments) == 2 and moments["from"] >= moments["to"]:
         raise InvalidParameter("`from` is not before `to`.", field="from", allowed="a time before `to`")
     question = LetterQuestion(

@@ -79,8 +79,8 @@ class FeedSubscriptions:
                 self._places.leave(subscription)
 
     def _take_place(self, holder: ShareHolder, subscription: FeedSubscription) -> None:
-        reclaimed = self._places.take(holder, subscription)
-        for other in reclaimed.given_up:
+        old_subscriptions = self._places.take(holder, subscription)
+        for other in old_subscriptions.given_up:
             other.give_way()
-        if not reclaimed.is_held:
+        if not old_subscriptions.is_held:
             raise Busy(f"{self._streams_max} feeds are open, and this key has its share.", retry_after_seconds=10)

@@ -112,34 +112,34 @@ async def refuse_unknown(
 
 def find_address(connection: AnyConnection, parts: Dependencies) -> str:
     """Return the client's address. X-Forwarded-For counts only if a trusted proxy sent it."""
-    client, trusted = connection.client.host if connection.client else "", parts.limits.trusted_proxies
+    client, proxies = connection.client.host if connection.client else "", parts.limits.trusted_proxies
     # Anybody can send this header, so it is read only if there are trusted proxies.
-    forwarded = connection.headers.getall("x-forwarded-for", []) if trusted else []
-    return find_forwarded_address(client, forwarded, trusted)
+    addresses = connection.headers.getall("x-forwarded-for", []) if proxies else []
+    return find_forwarded_address(client, addresses, proxies)
 
 
-def find_scope_address(scope: Any, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def find_scope_address(scope: Any, proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the same, of a request that is no object yet."""
     client = scope["client"][0] if scope.get("client") else ""
-    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return find_forwarded_address(client, forwarded if trusted else [], trusted)
+    addresses = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return find_forwarded_address(client, addresses if proxies else [], proxies)
 
 
 def is_from_trusted_proxy(connection: AnyConnection, parts: Dependencies) -> bool:
     """Tell whether a trusted proxy has sent the request, so that the headers that proxies add can be believed."""
-    trusted = parts.limits.trusted_proxies
-    address = _read_address(connection.client.host) if trusted and connection.client else None
-    return address is not None and any(address in network for network in trusted)
+    proxies = parts.limits.trusted_proxies
+    address = _read_address(connection.client.host) if proxies and connection.client else None
+    return address is not None and any(address in network for network in proxies)
 
 
-def find_forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def find_forwarded_address(client: str, addresses: Sequence[str], proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the last address that is no trusted proxy's; for IPv6 its network, since one client has all of it."""
-    if not trusted:
+    if not proxies:
         return _normalize_address(client)
     # Each proxy appends an address, to the header or as a header of its own: the last ones are the nearest.
-    hops = ",".join(forwarded)[-FORWARDED_CHARS_MAX:].split(",")
+    hops = ",".join(addresses)[-FORWARDED_CHARS_MAX:].split(",")
     address = _read_address(client)
-    while hops and address is not None and any(address in network for network in trusted):
+    while hops and address is not None and any(address in network for network in proxies):
         address = _read_address(hops.pop().strip()) or address
     return _write_address(address)
 
@@ -173,14 +173,14 @@ async def find_bearer(connection: AnyConnection, parts: Dependencies) -> KeyAcce
     session = await find_session(connection, parts)
     if session is None:
         return None
-    state["session"], state["key_hash"] = session, session.hashed
-    return await parts.keys.find_hashed(session.hashed)
+    state["session"], state["key_hash"] = session, session.key_hash
+    return await parts.keys.find_hashed(session.key_hash)
 
 
 def find_key_hash(connection: AnyConnection) -> bytes:
     """Return the SHA-256 of the key that `find_bearer` has found."""
-    hashed: bytes = connection.scope["state"]["key_hash"]
-    return hashed
+    key_hash: bytes = connection.scope["state"]["key_hash"]
+    return key_hash
 
 
 def read_bearer(header: str | None) -> str | None:

@@ -70,11 +70,11 @@ def make_query_headers(origin: bytes | None, *, may_ask: bool) -> Headers:
     return [*_allow(origin), _EXPOSED, *_VARY]
 
 
-def make_preflight_headers(requested: bytes) -> Headers:
-    """Make the other headers of a preflight response. `requested` is its Access-Control-Request-Headers."""
+def make_preflight_headers(header_names: bytes) -> Headers:
+    """Make the other headers of a preflight response. `header_names` is its Access-Control-Request-Headers."""
     return [
         (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
-        (b"access-control-allow-headers", requested if _HEADER_LIST.fullmatch(requested) else _USUAL_HEADERS),
+        (b"access-control-allow-headers", header_names if _HEADER_LIST.fullmatch(header_names) else _USUAL_HEADERS),
         (b"access-control-max-age", PREFLIGHT_SECONDS),
         (b"vary", b"Access-Control-Request-Headers"),
         (b"content-length", b"0"),

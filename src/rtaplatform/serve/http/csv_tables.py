@@ -27,7 +27,7 @@ META_HEADER = "RTA-Meta"
 # Cells that begin with apostrophes get one too, so that an import restores each cell (catalog/imports/csv_cells.py).
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
-Declared = TypeVar("Declared")
+ValueT = TypeVar("ValueT")
 Row = Sequence[Any]
 
 
@@ -68,9 +68,9 @@ def wants_csv(request: AnyConnection) -> bool:
     return "text/" in accept.lower() and _read_quality(accept, CSV) > _read_quality(accept, JSON)
 
 
-def type_as(declared: type[Declared], text: CsvText) -> Declared:
+def type_as(value_type: type[ValueT], text: CsvText) -> ValueT:
     """Type the CSV as the declared JSON, for a handler whose response class is `TableResponse`."""
-    return cast(Declared, text)
+    return cast(ValueT, text)
 
 
 def write_answer(answer: Answer, breakdown: Sequence[str]) -> CsvText:

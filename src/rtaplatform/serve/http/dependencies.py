@@ -46,7 +46,7 @@ class KeyFinder(Protocol):
         """Return what a key opens; None if it opens nothing. Raises Unavailable."""
         ...
 
-    async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
+    async def find_hashed(self, key_hash: bytes) -> KeyAccess | None:
         """Like `find`, for the key with this SHA-256."""
         ...
 

@@ -48,16 +48,16 @@ class Health:
         away = {name for name, trouble in troubles.items() if trouble and not isinstance(trouble, Unable)}
         self._ready_once |= troubles.keys() - away
         cached = ONCE_IS_ENOUGH & self._ready_once
-        missing = [name for name in troubles if name in away - cached]
+        names_away = [name for name in troubles if name in away - cached]
         detail: dict[str, Any] = {
-            "status": "not ready" if missing else "ready",
-            "missing": missing,
+            "status": "not ready" if names_away else "ready",
+            "missing": names_away,
             "degraded": [name for name, trouble in troubles.items() if isinstance(trouble, Unable)],
             "servers": {name: str(trouble or "answers") for name, trouble in troubles.items()},
         }
         if self._freshness is not None:
             detail["freshness"] = await _read_freshness(self._freshness)
-        return not missing, detail
+        return not names_away, detail
 
 
 async def _run_check(check: Check) -> PlatformError | str | None:

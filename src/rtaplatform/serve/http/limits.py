@@ -84,7 +84,7 @@ class RateLimits:
         self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
         self._rules = make_rules(settings)
         self.holders = HolderLimits(settings, now)
-        self._shared, self._own, self._now = counter, MemoryStorage(), now
+        self._shared_counter, self._own_counter, self._now = counter, MemoryStorage(), now
         # Addresses have meters of their own, so that strangers cannot push out those of keys.
         self._meters: dict[tuple[str, str], _Meter] = {}
         self._addresses: dict[tuple[str, str], _Meter] = {}
@@ -112,8 +112,8 @@ class RateLimits:
         if kind == COLLECT:
             allowances.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
             await self._take_guaranteed(project_id, cost)
-        limited = [allowance for allowance in allowances if allowance.limit]
-        return min(limited, key=lambda allowance: allowance.remaining) if limited else allowances[0]
+        limits = [allowance for allowance in allowances if allowance.limit]
+        return min(limits, key=lambda allowance: allowance.remaining) if limits else allowances[0]
 
     @cached_property
     def events_max(self) -> int:
@@ -203,15 +203,15 @@ class RateLimits:
         meter.local += max(0, min(portion, rule.limit - (meter.taken - portion)))
 
     async def _count(self, name: str, portion: int, life_seconds: int) -> int:
-        if self._shared is not None and self._now() >= self._away_until:
+        if self._shared_counter is not None and self._now() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return await self._shared.incr(name, life_seconds, portion)
+                    return await self._shared_counter.incr(name, life_seconds, portion)
             except (StorageError, OSError, TimeoutError):
                 self._away_until = self._now() + AWAY_SECONDS
-        if self._shared is not None:
+        if self._shared_counter is not None:
             telemetry.LIMITS_ALONE.inc()
-        return await self._own.incr(name, life_seconds, portion)
+        return await self._own_counter.incr(name, life_seconds, portion)
 
     def _compute_allowance(self, meter: _Meter, rule: RateRule, now: float | None = None) -> Allowance:
         reset = math.ceil((meter.window + 1) * rule.window_seconds - (self._now() if now is None else now))

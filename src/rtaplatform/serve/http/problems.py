@@ -126,9 +126,9 @@ def write_problem(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the response as ASGI messages, for requests that reach no route."""
     kind, body = find_kind(error), msgspec.json.encode(describe(error))
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_make_headers(error, kind)}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    header_bytes = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return (
-        {"type": "http.response.start", "status": kind.status, "headers": encoded},
+        {"type": "http.response.start", "status": kind.status, "headers": header_bytes},
         {"type": "http.response.body", "body": body},
     )
 

@@ -78,10 +78,10 @@ class StoreRoom:
 
     def _measure_bytes_per_event(self) -> float:
         first, last = self._samples[0], self._samples[-1]
-        counted = last.counted - first.counted
-        if counted < COUNTED_MIN:
+        events_counted = last.counted - first.counted
+        if events_counted < COUNTED_MIN:
             return 0.0
-        return min(EVENT_BYTES_MAX, max(0.0, (last.used - first.used) / counted))
+        return min(EVENT_BYTES_MAX, max(0.0, (last.used - first.used) / events_counted))
 
 
 async def watch_room(

@@ -40,22 +40,22 @@ def make_redis_values(pool: ConnectionPool) -> SharedValues:
     """Make a client for values in Redis. It opens nothing yet."""
     # The client is typed for both its kinds, asynchronous and not.
     client: Any = Redis.from_pool(pool)
-    shared: SharedValues = client
-    return shared
+    values: SharedValues = client
+    return values
 
 
 class TicketVault:
     def __init__(
         self,
-        shared: SharedValues | None = None,
+        shared_values: SharedValues | None = None,
         now: Callable[[], float] = time.time,
         *,
         purpose: str = "ticket",
         period_seconds: int = DAY_SECONDS,
     ) -> None:
-        """With `shared` None nothing is shared with other processes."""
-        self._shared, self._now, self._purpose, self.period_seconds = shared, now, purpose, period_seconds
-        self._own = secrets.token_bytes(SECRET_BYTES)
+        """With `shared_values` None nothing is shared with other processes."""
+        self._shared_values, self._now, self._purpose, self.period_seconds = shared_values, now, purpose, period_seconds
+        self._own_secret = secrets.token_bytes(SECRET_BYTES)
         self._secrets: dict[int, list[bytes]] = {}
         self._read_at: dict[int, float] = {}
         self._claims: dict[str, float] = {}
@@ -65,21 +65,21 @@ class TicketVault:
         """Return the secret that signs tickets of this period (periods since 1970)."""
         if period not in self._secrets:
             await self._read(period)
-        return (self._secrets.get(period) or [self._own])[0]
+        return (self._secrets.get(period) or [self._own_secret])[0]
 
     async def find_secrets(self, period: int, *, is_missing: bool = False) -> list[bytes]:
         """Return the secrets that may have signed tickets of this period. `is_missing`: the known ones have not."""
         is_due = self._now() - self._read_at.get(period, 0.0) > READ_AGAIN_SECONDS
         if period not in self._secrets or (is_missing and is_due):
             await self._read(period)
-        return [*self._secrets.get(period, ()), self._own]
+        return [*self._secrets.get(period, ()), self._own_secret]
 
     async def claim(self, name: str, life_seconds: float) -> bool:
         """Claim a name. False if it has been claimed before."""
         try:
-            if (shared := self._find_reachable()) is not None:
+            if (values := self._find_reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return bool(await shared.set(self._claim_key(name), b"1", ex=max(1, int(life_seconds)), nx=True))
+                    return bool(await values.set(self._claim_key(name), b"1", ex=max(1, int(life_seconds)), nx=True))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
         return self._claim_here(name, life_seconds)
@@ -88,16 +88,16 @@ class TicketVault:
         """Undo a claim."""
         self._claims.pop(name, None)
         try:
-            if (shared := self._find_reachable()) is not None:
+            if (values := self._find_reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    await shared.delete(self._claim_key(name))
+                    await values.delete(self._claim_key(name))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
 
     # inside ----------------------------------------------------------------------------------------------------
 
     def _find_reachable(self) -> SharedValues | None:
-        return self._shared if self._now() >= self._away_until else None
+        return self._shared_values if self._now() >= self._away_until else None
 
     def _claim_here(self, name: str, life_seconds: float) -> bool:
         now = self._now()
@@ -110,15 +110,15 @@ class TicketVault:
 
     async def _read(self, period: int) -> None:
         """Read the period's secret. If Redis has none, store the one known here, or a new one."""
-        if (shared := self._find_reachable()) is None:
+        if (values := self._find_reachable()) is None:
             return
         name, old_secrets = f"{PREFIX}:{self._purpose}-secret:{period}", self._secrets.get(period, [])
         proposal = old_secrets[0] if old_secrets else secrets.token_bytes(SECRET_BYTES)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 # A ticket of the period's last second is valid for another period.
-                await shared.set(name, proposal, ex=2 * self.period_seconds, nx=True)
-                current = await shared.get(name)
+                await values.set(name, proposal, ex=2 * self.period_seconds, nx=True)
+                current = await values.get(name)
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
             return

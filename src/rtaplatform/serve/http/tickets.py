@@ -32,9 +32,9 @@ CHAIN_MARK = "~"
 
 
 class Ticket(Struct, frozen=True):
-    """A ticket with a valid signature. `hashed` is the SHA-256 of its key; `ends_at` is in seconds since 1970."""
+    """A ticket with a valid signature. `key_hash` is the SHA-256 of its key; `ends_at` is in seconds since 1970."""
 
-    hashed: bytes
+    key_hash: bytes
     nonce: str
     chain: str
     ends_at: float
@@ -55,10 +55,10 @@ class Tickets:
     ) -> None:
         self._vault, self._now, self._life_seconds = vault or TicketVault(), now, life_seconds
 
-    async def issue(self, hashed: bytes) -> str:
+    async def issue(self, key_hash: bytes) -> str:
         """Issue a ticket for the key with this SHA-256."""
         now = int(self._now())
-        body = _BODY.pack(_VERSION, now, secrets.token_bytes(12), hashed)
+        body = _BODY.pack(_VERSION, now, secrets.token_bytes(12), key_hash)
         return _encode(
             body + _compute_mac(await self._vault.find_signing_secret(now // self._vault.period_seconds), body)
         )
@@ -69,14 +69,14 @@ class Tickets:
         if raw is None or len(raw) != _BODY.size + _MAC_BYTES or raw[0] != _VERSION:
             return None
         body, mac = raw[: _BODY.size], raw[_BODY.size :]
-        _, issued_at, nonce, hashed = _BODY.unpack(body)
+        _, issued_at, nonce, key_hash = _BODY.unpack(body)
         if not self._now() - self._vault.period_seconds < issued_at <= self._now() + CLOCKS_APART_SECONDS:
             return None
         secret = await self._find_secret(issued_at // self._vault.period_seconds, body, mac)
         if secret is None:
             return None
         chain = _encode(_compute_mac(secret, b"chain" + nonce)[:_CHAIN_BYTES])
-        return Ticket(hashed, _encode(nonce), chain, issued_at + self._life_seconds)
+        return Ticket(key_hash, _encode(nonce), chain, issued_at + self._life_seconds)
 
     def is_over(self, ticket: Ticket) -> bool:
         return self._now() >= ticket.ends_at

@@ -37,22 +37,22 @@ class HolderLimits:
         cost = min(cost, rule.limit)
         counts = self._renew_counts()
         name = (kind, key_id, holder)
-        taken = counts.get(name, 0)
-        if taken + cost > rule.limit:
+        count = counts.get(name, 0)
+        if count + cost > rule.limit:
             telemetry.RATE_LIMITED.labels(kind).inc()
             reset = math.ceil((self._window + 1) * MINUTE_SECONDS - self._now())
-            raise make_too_many(rule, Allowance(rule.limit, rule.limit - taken, min(max(1, reset), MINUTE_SECONDS)))
-        if taken or len(counts) < HOLDERS_MAX:
-            counts[name] = taken + cost
+            raise make_too_many(rule, Allowance(rule.limit, rule.limit - count, min(max(1, reset), MINUTE_SECONDS)))
+        if count or len(counts) < HOLDERS_MAX:
+            counts[name] = count + cost
 
     def count(self, kind: str, scope: str, holder: str, cost: int) -> int:
         """Add to what a holder has done in this minute, and return it."""
         counts = self._renew_counts()
         name = (kind, scope, holder)
-        taken = counts.get(name, 0) + cost
-        if cost and (taken > cost or len(counts) < HOLDERS_MAX):
-            counts[name] = taken
-        return taken
+        total = counts.get(name, 0) + cost
+        if cost and (total > cost or len(counts) < HOLDERS_MAX):
+            counts[name] = total
+        return total
 
     def _renew_counts(self) -> dict[tuple[str, str, str], int]:
         window = int(self._now() // MINUTE_SECONDS)

@@ -70,8 +70,8 @@ def encode_document(app: Litestar) -> bytes:
     """Return the document as JSON. It is encoded once: everybody may request it as often as they like."""
     if "openapi_json" not in app.state:
         app.state["openapi_json"] = msgspec.json.encode(make_document(app))
-    encoded: bytes = app.state["openapi_json"]
-    return encoded
+    document_bytes: bytes = app.state["openapi_json"]
+    return document_bytes
 
 
 def _complete(document: Document, app: Litestar) -> None:

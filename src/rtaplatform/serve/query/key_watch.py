@@ -31,7 +31,7 @@ SCOPE = "read"
 class HashedKeyFinder(Protocol):
     """Finds out what a key opens: `catalog.keys.key_cache.KeyCache`."""
 
-    async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
+    async def find_hashed(self, key_hash: bytes) -> KeyAccess | None:
         """Return what the key with this SHA-256 opens; None if it opens nothing. Raises Unavailable."""
         ...
 
@@ -82,11 +82,11 @@ class KeyWatches:
         self._watches: dict[tuple[bytes, str], _KeyWatch] = {}
 
     @contextmanager
-    def hold(self, keys: HashedKeyFinder, hashed: bytes, project: str) -> Iterator[KeyLease]:
+    def hold(self, keys: HashedKeyFinder, key_hash: bytes, project: str) -> Iterator[KeyLease]:
         """Hold a lease inside, for the key with this SHA-256, which must open this project."""
-        watch = self._watches.get((hashed, project))
+        watch = self._watches.get((key_hash, project))
         if watch is None or watch.task.done():
-            watch = self._watches[hashed, project] = _KeyWatch(keys, hashed, project)
+            watch = self._watches[key_hash, project] = _KeyWatch(keys, key_hash, project)
         lease = KeyLease()
         watch.leases[lease] = None
         try:
@@ -96,15 +96,15 @@ class KeyWatches:
             del watch.leases[lease]
             if not watch.leases:
                 watch.task.cancel()
-                if self._watches.get((hashed, project)) is watch:
-                    del self._watches[hashed, project]
+                if self._watches.get((key_hash, project)) is watch:
+                    del self._watches[key_hash, project]
 
 
 class _KeyWatch:
     """Looks at one key again and again. Its first problem ends all leases."""
 
-    def __init__(self, keys: HashedKeyFinder, hashed: bytes, project: str) -> None:
-        self._keys, self._hashed, self._project = keys, hashed, project
+    def __init__(self, keys: HashedKeyFinder, key_hash: bytes, project: str) -> None:
+        self._keys, self._key_hash, self._project = keys, key_hash, project
         self.leases: dict[KeyLease, None] = {}
         self.task = asyncio.create_task(self._watch(), name="key watch")
 
@@ -132,7 +132,7 @@ class _KeyWatch:
         """Return an error if the key is not valid any more, or if nobody can tell."""
         try:
             async with asyncio.timeout(LOOK_S_MAX):
-                access = await self._keys.find_hashed(self._hashed)
+                access = await self._keys.find_hashed(self._key_hash)
         except Unavailable as error:
             return error
         except TimeoutError:

@@ -30,7 +30,7 @@ TICKET_IS_OVER = f"The ticket's {LIFE_SECONDS // 60} minutes are over."
 class LiveAdmission(Struct, frozen=True):
     """What opens a stream: the hash of its key, and its ticket if it has one."""
 
-    hashed: bytes
+    key_hash: bytes
     ticket: Ticket | None = None
     last_id: str | None = None
 
@@ -69,8 +69,8 @@ async def find_by_ticket(connection: AnyConnection, parts: Dependencies) -> KeyA
         await refuse_unknown(connection, "The ticket is none of ours, or too old.", hint=NEW_TICKET)
     if require_query_services(parts).tickets.is_over(ticket):
         raise Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET)
-    connection.scope["state"]["admission"] = LiveAdmission(ticket.hashed, ticket, last_id)
-    return await parts.keys.find_hashed(ticket.hashed)
+    connection.scope["state"]["admission"] = LiveAdmission(ticket.key_hash, ticket, last_id)
+    return await parts.keys.find_hashed(ticket.key_hash)
 
 
 def _read_last_id(connection: AnyConnection) -> str | None:

@@ -66,7 +66,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
     hub = services.hub
     try:
         async with AsyncExitStack() as stack:
-            lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.hashed, access.project))
+            lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.key_hash, access.project))
             await claim_ticket(parts, admission, stack)
             seat = LiveSeat(access.key_id)
             live_query, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
@@ -108,13 +108,13 @@ class LiveListener:
 
     async def stream_chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
         """Yield the stream until it must end."""
-        bell, resumed = ListenerBell(), self._find_resumed()
+        bell, version = ListenerBell(), self._find_resumed()
         self._seat.wake = bell.ring
         self._lease.attach(bell.ring)
-        yield write_opening("resumed" if resumed else "begun", choose_retry_ms())
-        for chunk in () if resumed else await self._render_snapshot(first):
+        yield write_opening("resumed" if version else "begun", choose_retry_ms())
+        for chunk in () if version else await self._render_snapshot(first):
             yield chunk
-        sent_version = resumed or first
+        sent_version = version or first
         with self._live_query.ringing(bell):
             bell.set_alarm(self._wake_at())
             while True:
@@ -171,16 +171,16 @@ class LiveListener:
 
     async def _render_update(self, base: AnswerVersion, latest: AnswerVersion) -> tuple[bytes, ...]:
         """Render the changes between two versions: nothing if there are none, a snapshot if they cannot be merged."""
-        rendered = await self._renderer.render_update(base, latest)
-        if rendered is None:
+        frame = await self._renderer.render_update(base, latest)
+        if frame is None:
             return await self._render_snapshot(latest)
-        return self._with_id(latest, rendered) if rendered else ()
+        return self._with_id(latest, frame) if frame else ()
 
-    def _with_id(self, version: AnswerVersion, rendered: bytes) -> tuple[bytes, ...]:
+    def _with_id(self, version: AnswerVersion, frame: bytes) -> tuple[bytes, ...]:
         if not self._admission.chain:
-            return (rendered,)
+            return (frame,)
         # Two chunks, since the large one is shared by all listeners.
-        return write_id_line(version.id + self._admission.chain), rendered
+        return write_id_line(version.id + self._admission.chain), frame
 
 
 def _write_shared(name: str, version: AnswerVersion, answers: bytes) -> bytes:

@@ -97,16 +97,16 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     read_parameters(request, (*PERIOD_PARAMETERS, "format"))
     product_id = decode_id(id)
     query = parse_parameters("visitors", request.query_params.multi_items(), besides=("format",))
-    stored = as_dimension(product_id)
-    query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (to_shown_value(stored),)),))
+    stored_id = as_dimension(product_id)
+    query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (to_shown_value(stored_id),)),))
     is_table = wants_csv(request)
     services, project = require_query_services(find_dependencies(request)), get_access(request).project
     totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)
     if is_table:
         return type_as(dict[str, Any], make_totals_table(totals))
-    products = await find_products(services.products, project, [stored])
-    shown = dict(zip(SHOWN_OF_PRODUCT, read_catalog_fields(products.get(stored)), strict=True))
-    return {"product_id": product_id, **shown, **make_totals_document(totals)}
+    products = await find_products(services.products, project, [stored_id])
+    catalog_fields = dict(zip(SHOWN_OF_PRODUCT, read_catalog_fields(products.get(stored_id)), strict=True))
+    return {"product_id": product_id, **catalog_fields, **make_totals_document(totals)}
 
 
 route_handlers: list[BaseRouteHandler] = [read_popular, read_trending, read_product_metrics]

@@ -162,22 +162,22 @@ def _make_filters_schema(dimensions: tuple[str, ...]) -> Docs:
     return {"type": "object", "properties": dict.fromkeys(dimensions, _VALUES), "additionalProperties": False}
 
 
-def _make_filters_with(declared: Sequence[Docs], dimensions: tuple[str, ...]) -> Docs:
+def _make_filters_with(declared_schemas: Sequence[Docs], dimensions: tuple[str, ...]) -> Docs:
     return {
         **_make_filters_schema(dimensions),
-        "patternProperties": {schema["pattern"]: _VALUES for schema in declared},
+        "patternProperties": {schema["pattern"]: _VALUES for schema in declared_schemas},
     }
 
 
-def _make_shape_with(declared: Docs, metrics: list[str], beside: tuple[str, ...]) -> Docs:
+def _make_shape_with(declared_filters: Docs, metrics: list[str], beside: tuple[str, ...]) -> Docs:
     """Metrics by one declared property or trait; events perhaps by their name, too."""
-    dimension: Docs = {"anyOf": [declared, make_choice(beside)]} if beside else declared
-    listed: Docs = {"type": "array", "items": dimension, "uniqueItems": True}
+    dimension: Docs = {"anyOf": [declared_filters, make_choice(beside)]} if beside else declared_filters
+    list_schema: Docs = {"type": "array", "items": dimension, "uniqueItems": True}
     return {
         "properties": {
             "metric": {"enum": metrics},
-            "breakdown": {"anyOf": [listed, dimension, {"type": "null"}]},
-            "filters": allow_null(_make_filters_with((declared,), beside)),
+            "breakdown": {"anyOf": [list_schema, dimension, {"type": "null"}]},
+            "filters": allow_null(_make_filters_with((declared_filters,), beside)),
         }
     }
 
@@ -185,8 +185,8 @@ def _make_shape_with(declared: Docs, metrics: list[str], beside: tuple[str, ...]
 def _make_breakdown(dimensions: tuple[str, ...]) -> Docs:
     if not dimensions:
         return {"type": ["array", "null"], "maxItems": 0}
-    listed: Docs = {"type": "array", "items": make_choice(dimensions), "uniqueItems": True}
-    return {"anyOf": [listed, allow_null(make_choice(dimensions))]}
+    list_schema: Docs = {"type": "array", "items": make_choice(dimensions), "uniqueItems": True}
+    return {"anyOf": [list_schema, allow_null(make_choice(dimensions))]}
 
 
 def _make_event_schema() -> Docs:

@@ -44,11 +44,11 @@ async def open_session(request: AnyRequest) -> Response[bytes]:
     if is_from_elsewhere(request):
         raise Forbidden("Only the dashboard's own pages may sign in.", field="Origin")
     credentials = _read_credentials(await read_json(request))
-    hashed, access = await _find(request, credentials)
+    key_hash, access = await _find(request, credentials)
     if SCOPE not in access.scopes:
         raise Forbidden("This key may only send events.", field="key", allowed=[SCOPE], hint=ANOTHER_KEY)
     await take(request, READ, access)
-    cookie = make_cookie(request, await find_open_sessions(find_dependencies(request)).open(hashed))
+    cookie = make_cookie(request, await find_open_sessions(find_dependencies(request)).open(key_hash))
     return _answer(await _describe(request, access), cookie)
 
 
@@ -60,7 +60,7 @@ async def read_session(request: AnyRequest) -> Response[bytes]:
     session = request.scope["state"].get("session")
     if session is None or not sessions.is_to_renew(session):
         return _answer(content)
-    return _answer(content, make_cookie(request, await sessions.open(session.hashed)))
+    return _answer(content, make_cookie(request, await sessions.open(session.key_hash)))
 
 
 @delete(PATH, opt={"scope": None, "docs": docs.END_SESSION}, tags=TAGS, summary="Sign out", status_code=204)
@@ -103,11 +103,11 @@ async def _find(request: AnyRequest, credentials: dict[str, str]) -> tuple[bytes
         if access is None:
             await refuse_unknown(request, "There is no such key, or it was revoked.", field="key", hint=ANOTHER_KEY)
         return hash_key(key), access
-    hashed = await find_open_sessions(parts).take_code(credentials["start"])
-    access = await parts.keys.find_hashed(hashed) if hashed is not None else None
-    if hashed is None or access is None:
+    key_hash = await find_open_sessions(parts).take_code(credentials["start"])
+    access = await parts.keys.find_hashed(key_hash) if key_hash is not None else None
+    if key_hash is None or access is None:
         await refuse_unknown(request, "The link was used already, or is too old.", field="start", hint=NEW_CODE)
-    return hashed, access
+    return key_hash, access
 
 
 async def _describe(request: AnyRequest, access: KeyAccess) -> dict[str, Any]:
@@ -121,5 +121,5 @@ async def _describe(request: AnyRequest, access: KeyAccess) -> dict[str, Any]:
 
 
 def _answer(content: dict[str, Any], cookie: Cookie | None = None) -> Response[bytes]:
-    encoded = msgspec.json.encode(content)
-    return Response(encoded, media_type="application/json", cookies=[cookie] if cookie else None)
+    body = msgspec.json.encode(content)
+    return Response(body, media_type="application/json", cookies=[cookie] if cookie else None)

@@ -18,16 +18,16 @@ CODE_SECONDS = 600
 
 
 class Sessions:
-    def __init__(self, shared: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
-        """With `shared` None, a session is valid at the process that opened it, until that process ends."""
-        sessions = TicketVault(shared, now, purpose="session", period_seconds=SESSION_SECONDS)
-        codes = TicketVault(shared, now, purpose="code")
+    def __init__(self, shared_values: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
+        """With `shared_values` None, a session is valid at the process that opened it, until that process ends."""
+        sessions = TicketVault(shared_values, now, purpose="session", period_seconds=SESSION_SECONDS)
+        codes = TicketVault(shared_values, now, purpose="code")
         self._sessions = Tickets(sessions, now, life_seconds=SESSION_SECONDS)
         self._codes = Tickets(codes, now, life_seconds=CODE_SECONDS)
 
-    async def open(self, hashed: bytes) -> str:
+    async def open(self, key_hash: bytes) -> str:
         """Open a session for the key with this SHA-256. Returns the content of its cookie."""
-        return await self._sessions.issue(hashed)
+        return await self._sessions.issue(key_hash)
 
     async def read(self, text: str) -> Ticket | None:
         """Read the content of a cookie. None if it is not ours, or over."""
@@ -36,13 +36,13 @@ class Sessions:
     def is_to_renew(self, session: Ticket) -> bool:
         return self._sessions.count_seconds_left(session) < SESSION_SECONDS - RENEW_SECONDS
 
-    async def make_code(self, hashed: bytes) -> str:
-        return await self._codes.issue(hashed)
+    async def make_code(self, key_hash: bytes) -> str:
+        return await self._codes.issue(key_hash)
 
     async def take_code(self, text: str) -> bytes | None:
         """Use up a code. Returns the SHA-256 of its key; None if it is not ours, over, or used already."""
         code = await _read_valid(self._codes, text)
-        return code.hashed if code is not None and await self._codes.claim(code) else None
+        return code.key_hash if code is not None and await self._codes.claim(code) else None
 
 
 async def _read_valid(tickets: Tickets, text: str) -> Ticket | None:

@@ -64,9 +64,9 @@ class LiveSocket:
         self._services = require_query_services(self._parts)
         self._now = asyncio.get_running_loop().time
         self._heard_at = self._now()
-        self._woken = ListenerBell()
+        self._bell = ListenerBell()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
-        self.seat = LiveSeat(access.key_id, "websocket", self._woken.ring)
+        self.seat = LiveSeat(access.key_id, "websocket", self._bell.ring)
 
     async def run(self, build: str, lease: KeyLease) -> None:
         """Serve until the socket ends. Raises ExceptionGroup for a bug."""
@@ -186,7 +186,7 @@ class LiveSocket:
 
     async def _watch(self, lease: KeyLease) -> None:
         ends_at, beat_at = self._now() + self._admission.find_life_s(self._parts), self._now() + HEARTBEAT_S
-        lease.attach(self._woken.ring)
+        lease.attach(self._bell.ring)
         while True:
             await self._wait(min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX) - self._now())
             await self._end_if_over(is_old=self._now() >= ends_at)
@@ -199,7 +199,7 @@ class LiveSocket:
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                await self._woken.wait()
+                await self._bell.wait()
         except TimeoutError:
             return
 

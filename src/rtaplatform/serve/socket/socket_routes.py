@@ -62,7 +62,7 @@ async def _serve(socket: AnySocket, line: SocketLine, parts: Dependencies) -> No
     admission, dashboard = get_admission(socket), _get_dashboard(socket)
     live_socket, services = LiveSocket(socket, line, access, admission), require_query_services(parts)
     async with AsyncExitStack() as stack:
-        lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.hashed, access.project))
+        lease = stack.enter_context(services.key_watches.hold(parts.keys, admission.key_hash, access.project))
         await claim_ticket(parts, admission, stack)
         stack.enter_context(services.hub.hold_seat(access.project, live_socket.seat))
         lease.require_valid()

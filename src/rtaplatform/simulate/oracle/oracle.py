@@ -96,7 +96,7 @@ class Oracle:
         self.truth = Truth()
         self._counts: CountsBucket = counts or (lambda _kind, _start: True)
         self._set_aside: set[str] = set()
-        self._erased: dict[str, OracleErased] = defaultdict(OracleErased)
+        self._erasures: dict[str, OracleErased] = defaultdict(OracleErased)
         self._rules = {slug: OracleRules(**rules) for slug, rules in projects.items()}
         for slug, rules in self._rules.items():
             self.truth.rules[slug] = OraclePersonRules(rules.zone, rules.week_start)
@@ -113,7 +113,7 @@ class Oracle:
 
     def erase(self, project: str, user: str, anonymous: Iterable[str]) -> None:
         """Forget a person from now on: their events count, but no longer for a person (rule 7)."""
-        self._erased[project].add(user, anonymous)
+        self._erasures[project].add(user, anonymous)
         if project in self.truth.traits:
             self.truth.traits[project].erased |= {("u", user), *(("a", text) for text in anonymous)}
 
@@ -151,8 +151,8 @@ class Oracle:
         self.truth.projects[project].dead_by_reason[reason] += 1
         self._count_outcome(project, "dead", now)
 
-    def _decide(self, event: OracleEvent, record: ConsumedRecord, now: int, declared: DeclaredEvent) -> None:
-        project = declared.project
+    def _decide(self, event: OracleEvent, record: ConsumedRecord, now: int, values: DeclaredEvent) -> None:
+        project = values.project
         if "made_id" in event.marks or not event.message_id:
             self._count_outcome(project, "unchecked", now)
         elif self._check_duplicate(event, record, project, now):
@@ -179,12 +179,12 @@ class Oracle:
         gain = compute_gain(event, self._rules[project].currency, is_repeat=first is not None)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
         self.truth.origins[project].count(describe_visit(event), buckets)
-        self.truth.properties[project].count(declared, buckets)
+        self.truth.properties[project].count(values, buckets)
         if project in self.truth.traits:
             ids = [event.person, event.linked] if event.linked else [event.person]
             numbers = gain.numbers, buckets, by_product
             self.truth.traits[project].events.append(
-                OracleTraitEvent(report.place, event.name, event.is_bot, event.time, ids, declared.traits, *numbers)
+                OracleTraitEvent(report.place, event.name, event.is_bot, event.time, ids, values.traits, *numbers)
             )
         if not event.is_bot:
             self._note_visit(project, event, gain)
@@ -205,11 +205,11 @@ class Oracle:
         if gain.numbers.get("orders"):
             numbers = (gain.numbers.get(name, 0) for name in OracleOrder._fields)
             visit = visit._replace(order=OracleOrder(*numbers))
-        erased = self._erased[project]
-        remaining = erased.without(visit)
-        if remaining is not None:
-            erased.note(remaining)
-            self.truth.visits[project].append(remaining)
+        erasures = self._erasures[project]
+        visit_left = erasures.without(visit)
+        if visit_left is not None:
+            erasures.note(visit_left)
+            self.truth.visits[project].append(visit_left)
         elif visit.order:
             self.truth.origins[project].orders_of_nobody.append((event.time, visit.order))
 

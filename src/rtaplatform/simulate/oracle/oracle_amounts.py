@@ -61,8 +61,8 @@ def read_amounts(properties: dict[str, Any]) -> OracleAmounts:
     else:
         root_values = [properties.get("product_id"), root["price"], root["quantity"]]
         lines = [_read_line(root_values[0], root, problems)] if any(value is not None for value in root_values) else []
-    stated = next((read_amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
-    return OracleAmounts(lines, stated, bool(problems))
+    stated_amount = next((read_amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
+    return OracleAmounts(lines, stated_amount, bool(problems))
 
 
 def read_lines(properties: dict[str, Any]) -> list[OracleLine]:
@@ -72,8 +72,8 @@ def read_lines(properties: dict[str, Any]) -> list[OracleLine]:
 
 def read_revenue(properties: dict[str, Any], lines: list[OracleLine]) -> int:
     """Return `revenue`, else `total`, else the sum of the lines."""
-    stated = read_amounts(properties).stated
-    return sum(line.amount for line in lines) if stated is None else stated
+    stated_amount = read_amounts(properties).stated
+    return sum(line.amount for line in lines) if stated_amount is None else stated_amount
 
 
 def is_in_other_currency(code: Any, currency: str) -> bool:

@@ -71,28 +71,34 @@ def _is_named(rollup: str, values: OracleValues) -> bool:
 
 
 def find_faults(
-    rollup: str, counted: Mapping[OracleValues, OracleNumbers], true: Mapping[OracleValues, OracleNumbers], seats: int
+    rollup: str,
+    live: Mapping[OracleValues, OracleNumbers],
+    true: Mapping[OracleValues, OracleNumbers],
+    seats: int,
 ) -> list[str]:
     """Return one line for each fault in a bucket's values. Numbers are by measure, and none of them is 0."""
     wrong = [
         f"{values}: {dict(numbers)} instead of {dict(true.get(values, {}))}"
-        for values, numbers in counted.items()
+        for values, numbers in live.items()
         if REST not in values and numbers != true.get(values, {})
     ]
     for is_named in (True, False):
         group = {values for values in true if _is_named(rollup, values) == is_named}
         always_seated = {values for values in group if find_rest(rollup, values) == values}
-        wrong += [f"{values} always has a seat, and has none" for values in sorted(always_seated - counted.keys())]
-        seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))
-        if seated > seats_due or (seated < seats_due and rollup not in _FALLING):
-            wrong.append(f"{seated} values have a seat, not {seats_due}")
+        wrong += [f"{values} always has a seat, and has none" for values in sorted(always_seated - live.keys())]
+        seats_had, seats_due = (
+            len((group - always_seated) & live.keys()),
+            min(seats, len(group - always_seated)),
+        )
+        if seats_had > seats_due or (seats_had < seats_due and rollup not in _FALLING):
+            wrong.append(f"{seats_had} values have a seat, not {seats_due}")
     sums_of_others: dict[OracleValues, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for values, numbers in true.items():
-        if values not in counted:
+        if values not in live:
             for measure, number in numbers.items():
                 sums_of_others[find_rest(rollup, values)][measure] += number
-    for values in {values for values in counted if REST in values} | sums_of_others.keys():
-        expected = {measure: n for measure, n in sums_of_others[values].items() if n}
-        if dict(counted.get(values, {})) != expected:
-            wrong.append(f"{values} for all others: {dict(counted.get(values, {}))} instead of {expected}")
+    for values in {values for values in live if REST in values} | sums_of_others.keys():
+        true_sums = {measure: n for measure, n in sums_of_others[values].items() if n}
+        if dict(live.get(values, {})) != true_sums:
+            wrong.append(f"{values} for all others: {dict(live.get(values, {}))} instead of {true_sums}")
     return wrong

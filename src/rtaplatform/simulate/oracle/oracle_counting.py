@@ -43,7 +43,7 @@ def count(
     """Add the event to these buckets. `by_product`: the buckets with persons by product."""
     is_bot = event.is_bot
     cells, products = (truth.bot_events, truth.bot_products) if is_bot else (truth.events, truth.products)
-    shared = truth.bot_shared if is_bot else truth.shared
+    shared_cells = truth.bot_shared if is_bot else truth.shared
     for bucket in buckets:
         counters = cells[(*bucket, event.name, event.source, event.country, event.device)]
         for name, number in gain.numbers.items():
@@ -54,9 +54,9 @@ def count(
         if bucket[0] != "minute":
             _count_sales(truth.bot_sales if is_bot else truth.sales, event, bucket, gain)
         if len(gain.by_product) > 1 and event.track in _SHARED:
-            shared[bucket][_SHARED[event.track]] += 1
+            shared_cells[bucket][_SHARED[event.track]] += 1
         if gain.by_product and event.track in _PAID_BACK:
-            shared[bucket]["refund_events"] += 1
+            shared_cells[bucket]["refund_events"] += 1
         if not is_bot:
             _count_person(truth, event, bucket, gain.products, with_many=bucket in by_product)
             if gain.numbers.get("orders") and bucket[0] != "minute":

@@ -119,8 +119,8 @@ def make_visit(event: OracleEvent) -> OracleVisit:
     return OracleVisit(event.time, event.track, place, user, anonymous, origin, _strip_marker(event.origin["page"]))
 
 
-def _strip_marker(shown: str) -> str:
-    return "" if shown == "(none)" else shown[1:] if _LIKE_A_MARKER.fullmatch(shown) else shown
+def _strip_marker(value: str) -> str:
+    return "" if value == "(none)" else value[1:] if _LIKE_A_MARKER.fullmatch(value) else value
 
 
 def _read_anonymous(data: dict[str, Any], text: dict[str, str]) -> str:

@@ -30,7 +30,7 @@ class OracleOrders:
     """The orders of all projects. Those of marked bots are known by themselves."""
 
     def __init__(self) -> None:
-        self._counted: dict[tuple[str, bool, str], tuple[int, OracleReport]] = {}
+        self._first_reports: dict[tuple[str, bool, str], tuple[int, OracleReport]] = {}
 
     def find_first(self, project: str, report: OracleReport, now: int) -> OracleReport | None:
         """Return the report of the same order that was counted less than a week before or after.
@@ -42,10 +42,10 @@ class OracleOrders:
         if not name:
             return None
         place = (project, any(mark.startswith("bot:") for mark in event.marks), name)
-        counted = self._counted.get(place)
-        if counted is not None and -_WEEK_MS < now - counted[0] < _WEEK_MS:
-            return counted[1]
-        self._counted[place] = (now, report)
+        first_report = self._first_reports.get(place)
+        if first_report is not None and -_WEEK_MS < now - first_report[0] < _WEEK_MS:
+            return first_report[1]
+        self._first_reports[place] = (now, report)
         return None
 
 

@@ -202,14 +202,14 @@ class OraclePeople:
         """Return those of all ids together, and those that ended long before their anonymous id was linked."""
         pages = [visit for visit in self.persons[person] if visit.dimensions[0] != "server"]
         together, apart = [visit for visit in pages if visit.user], list[OracleSession]()
-        for anonymous, own in _group_by_device(pages).items():
-            linked = _find_link_time(person, self._links.get(anonymous))
-            for session in _split([visit for visit in own if visit.time < linked]):
-                if session[-1].time < linked - _TOGETHER:
+        for anonymous, device_visits in _group_by_device(pages).items():
+            link_time = _find_link_time(person, self._links.get(anonymous))
+            for session in _split([visit for visit in device_visits if visit.time < link_time]):
+                if session[-1].time < link_time - _TOGETHER:
                     apart.append(_make_session(session))
                 else:
                     together += session
-            together += [visit for visit in own if visit.time >= linked]
+            together += [visit for visit in device_visits if visit.time >= link_time]
         return [_make_session(session) for session in _split(sorted(together, key=lambda visit: visit.time))], apart
 
     def _count_orders(self, person: Id, together: list[OracleSession]) -> Iterator[OriginRow]:
@@ -220,15 +220,15 @@ class OraclePeople:
                 continue
             place = orders
             if not visit.user and visit.anonymous:
-                linked = _find_link_time(person, self._links.get(visit.anonymous))
-                if visit.time < linked - _TOGETHER + _GAP:
+                link_time = _find_link_time(person, self._links.get(visit.anonymous))
+                if visit.time < link_time - _TOGETHER + _GAP:
                     place = before.setdefault(visit.anonymous, [])
             place.append((visit.time, visit.order))
         yield from count_orders(together, orders)
         devices = _group_by_device(self.persons[person]) if before else {}
         for anonymous, own_orders in before.items():
-            linked = _find_link_time(person, self._links[anonymous])
-            yield from count_orders(_find_sessions_before(linked, devices[anonymous]), own_orders)
+            link_time = _find_link_time(person, self._links[anonymous])
+            yield from count_orders(_find_sessions_before(link_time, devices[anonymous]), own_orders)
 
     def _make_cell(self, rollup: str, day: date) -> Cell:
         return rollup, "day", _find_day_start(day, self._rules.zone)
@@ -258,8 +258,8 @@ def _find_link_time(person: Id, links: list[tuple[int, Id]] | None) -> int:
     return links[0][0] if links and person[0] == "u" else 0
 
 
-def _find_sessions_before(linked: int, visits: Iterable[OracleVisit]) -> list[OracleSession]:
-    pages = [visit for visit in visits if visit.dimensions[0] != "server" and visit.time < linked]
+def _find_sessions_before(link_time: int, visits: Iterable[OracleVisit]) -> list[OracleSession]:
+    pages = [visit for visit in visits if visit.dimensions[0] != "server" and visit.time < link_time]
     return [_make_session(session) for session in _split(pages)]
 
 

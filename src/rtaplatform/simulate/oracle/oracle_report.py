@@ -62,12 +62,12 @@ def _make_person_row(people: OraclePeople, person: Id) -> dict[str, Any]:
 
 def _report_cohorts(start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
     """By days and by weeks: the size is what age 0 counts."""
-    retained: dict[str, dict[int, int]] = defaultdict(dict)
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
     for name, number in cell.items():
-        retained[{"d": "day", "w": "week"}[name[0]]][int(name[1:])] = number
+        counts[{"d": "day", "w": "week"}[name[0]]][int(name[1:])] = number
     return [
         {"start": start, "cohort": cohort, "size": ages[0], "retained": dict(sorted(ages.items()))}
-        for cohort, ages in sorted(retained.items())
+        for cohort, ages in sorted(counts.items())
     ]
 
 

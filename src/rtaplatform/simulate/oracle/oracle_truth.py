@@ -148,7 +148,7 @@ def _make_rows(cells: dict[Any, dict[str, int]], names: tuple[str, ...]) -> list
 
 
 def _make_person_rows(persons: dict[PersonCell, set[tuple[str, str]]], people: OraclePeople) -> list[dict[str, Any]]:
-    united = [(cell, unite(ids, people)) for cell, ids in sorted(persons.items())]
+    groups = [(cell, unite(ids, people)) for cell, ids in sorted(persons.items())]
     return [
         {
             "kind": kind,
@@ -157,5 +157,5 @@ def _make_person_rows(persons: dict[PersonCell, set[tuple[str, str]]], people: O
             "count": len(members),
             "ids": sorted(f"{space}:{name}" for space, name in members),
         }
-        for (kind, start, dimension, value), members in united
+        for (kind, start, dimension, value), members in groups
     ]

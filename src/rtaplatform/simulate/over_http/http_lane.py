@@ -98,8 +98,8 @@ def check_answer(request: SdkRequest, answer: CollectorAnswer) -> None:
     """Raise UnexpectedAnswer unless the broken events, and they alone, are refused, each with its reason."""
     if answer.status != 200:
         raise UnexpectedAnswer(f"{request.path.partition('?')[0]} → {answer.status} {answer.body[:300]!r}")
-    expected = {index: event.refusal for index, event in enumerate(request.events) if event.refusal}
+    expected_reasons = {index: event.refusal for index, event in enumerate(request.events) if event.refusal}
     document = json.loads(answer.body)
-    refused = {refusal["index"]: refusal["reason"] for refusal in document.get("rejected", ())}
-    if refused != expected:
-        raise UnexpectedAnswer(f"refused {refused}, expected {expected}: {document.get('rejected', ())!r:.300}")
+    reasons = {refusal["index"]: refusal["reason"] for refusal in document.get("rejected", ())}
+    if reasons != expected_reasons:
+        raise UnexpectedAnswer(f"refused {reasons}, expected {expected_reasons}: {document.get('rejected', ())!r:.300}")

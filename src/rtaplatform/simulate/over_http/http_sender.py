@@ -36,7 +36,7 @@ class HttpSender:
         self._gives_up, self._is_complete = Event(), Event()
         self._lock = Lock()
         self._failure = ""
-        self._unacknowledged = 0
+        self._events_open = 0
         self._threads = [Thread(target=self._run, args=(url, queue), daemon=True) for queue in self._queues]
         for thread in self._threads:
             thread.start()
@@ -63,7 +63,7 @@ class HttpSender:
                 break  # a thread may wait for an answer for long, and ends with the process
             time.sleep(_STEP_SECONDS / 10)
         self._raise_failure()
-        return self._unacknowledged
+        return self._events_open
 
     def _enqueue(self, requests: Iterable[SdkRequest]) -> bool:
         is_taken = True
@@ -106,7 +106,7 @@ class HttpSender:
 
     def _count(self, events: int) -> None:
         with self._lock:
-            self._unacknowledged += events
+            self._events_open += events
 
     def _raise_failure(self) -> None:
         if self._failure:

@@ -50,14 +50,16 @@ def _make_page_event(message: dict[str, Any], record: SimulatedRecord) -> SdkEve
     context, number = message["context"], crc32(record.key)
     if message.get("marks"):
         agent, language = BOTS[number % len(BOTS)].text, ""
-        own = {name: member for name, member in context.items() if name not in ("device", "os", "browser", "locale")}
-        message["context"] = {**own, **BOTS[number % len(BOTS)].context}
+        members = {
+            name: member for name, member in context.items() if name not in ("device", "os", "browser", "locale")
+        }
+        message["context"] = {**members, **BOTS[number % len(BOTS)].context}
     else:
         agents = BROWSERS[context["device"]["type"], context["os"]["name"], context["browser"]["name"]]
         agent, language = agents[number % len(agents)], context["locale"]
-    sent = {name: member for name, member in context.items() if name not in _FOUND_OUT_OF_PAGES}
-    sent |= {"userAgent": agent, "library": {"name": "analytics.js", "version": "next-1.84.3"}}
-    return _make_event(message, record, sent)._replace(agent=agent, language=language)
+    sdk_context = {name: member for name, member in context.items() if name not in _FOUND_OUT_OF_PAGES}
+    sdk_context |= {"userAgent": agent, "library": {"name": "analytics.js", "version": "next-1.84.3"}}
+    return _make_event(message, record, sdk_context)._replace(agent=agent, language=language)
 
 
 def _make_app_event(message: dict[str, Any], record: SimulatedRecord) -> SdkEvent:
@@ -73,9 +75,9 @@ def _make_server_event(message: dict[str, Any], record: SimulatedRecord) -> SdkE
 
 
 def _make_event(message: dict[str, Any], record: SimulatedRecord, context: dict[str, Any]) -> SdkEvent:
-    sent = {name: member for name, member in message.items() if name not in _FOUND_OUT} | {"context": context}
-    collected = record._replace(value=encode(message))
-    return SdkEvent(message["source"], message["type"], record.key.decode(), encode(sent), collected)
+    sdk_message = {name: member for name, member in message.items() if name not in _FOUND_OUT} | {"context": context}
+    collected_record = record._replace(value=encode(message))
+    return SdkEvent(message["source"], message["type"], record.key.decode(), encode(sdk_message), collected_record)
 
 
 _EVENT_OF_SOURCE = {"web": _make_page_event, "server": _make_server_event}

@@ -32,23 +32,23 @@ class SdkOutbox:
 
     def __init__(self, write_key: str) -> None:
         self._write_key = write_key
-        self._held: dict[str, dict[str, _HeldEvents]] = {kind: {} for kind in PATIENCE}
+        self._held_events: dict[str, dict[str, _HeldEvents]] = {kind: {} for kind in PATIENCE}
 
     def add(self, event: SdkEvent, now_ms: int) -> list[SdkRequest]:
         """Hold an event. Return the requests of its sender, if it holds as many as it may."""
         kind = event.source if event.source in PATIENCE else "app"
         sender = "" if kind == "server" else event.person
-        group = self._held[kind].setdefault(sender, _HeldEvents(now_ms, []))
+        group = self._held_events[kind].setdefault(sender, _HeldEvents(now_ms, []))
         group.events.append(event)
         if len(group.events) < PATIENCE[kind].events_max:
             return []
-        del self._held[kind][sender]
+        del self._held_events[kind][sender]
         return make_requests(group.events, self._write_key)
 
     def take_due(self, now_ms: int) -> list[SdkRequest]:
         """Return the requests of all senders that have waited long enough."""
         requests = list[SdkRequest]()
-        for kind, senders in self._held.items():
+        for kind, senders in self._held_events.items():
             # The senders of one kind stand in the order in which they began to wait.
             while senders and next(iter(senders.values())).since_ms + PATIENCE[kind].wait_ms <= now_ms:
                 requests += make_requests(senders.pop(next(iter(senders))).events, self._write_key)
@@ -56,7 +56,7 @@ class SdkOutbox:
 
     def take_all(self) -> list[SdkRequest]:
         """Return the requests of all senders."""
-        groups = [group.events for senders in self._held.values() for group in senders.values()]
-        for senders in self._held.values():
+        groups = [group.events for senders in self._held_events.values() for group in senders.values()]
+        for senders in self._held_events.values():
             senders.clear()
         return [request for events in groups for request in make_requests(events, self._write_key)]

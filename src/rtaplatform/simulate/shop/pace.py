@@ -35,10 +35,10 @@ def _space_by_hour(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
     minutes = max(1, span_ms // MINUTE_MS)
     weights = _weigh_minutes(plan.first_ms, minutes)
     events_per_weight = plan.events_per_second * span_ms / 1000 / sum(weights)
-    expected, count_before = 0.0, 0
+    expected_count, count_before = 0.0, 0
     for minute, weight in enumerate(weights):
-        expected += weight * events_per_weight
-        number = int(expected + 1e-6) - count_before
+        expected_count += weight * events_per_weight
+        number = int(expected_count + 1e-6) - count_before
         count_before += number
         for position in range(number):
             yield minute * MINUTE_MS + position * MINUTE_MS // number

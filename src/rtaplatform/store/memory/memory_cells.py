@@ -29,9 +29,9 @@ def increment_cells(totals: MemoryTotals, key: CellsKey, fields: Mapping[str, in
         else:
             bucket[SHORT_PREFIX] = bucket[SHORT_PREFIX + seat] = 1
     if is_logged:
-        changed = {name: n for name, n in bucket.items() if before.get(name) != n}
+        changes = {name: n for name, n in bucket.items() if before.get(name) != n}
         log = totals.logs.setdefault(key, [])
-        log.append((log[-1][0] + 1 if log else 1, flatten(changed)))
+        log.append((log[-1][0] + 1 if log else 1, flatten(changes)))
         del log[:-LOG_MAX]
 
 

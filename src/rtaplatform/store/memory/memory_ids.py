@@ -47,8 +47,8 @@ def _forget_loose(totals: MemoryTotals, dedup_partition: str, before: int) -> No
 
 
 def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
-    expired = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
-    for name in expired:
+    expired_names = [name for name, block in totals.blocks.items() if int.from_bytes(block[8:16], "big") <= before]
+    for name in expired_names:
         if redis_keys.read_dedup_partition(name) == dedup_partition:
             del totals.blocks[name]
 
@@ -56,10 +56,10 @@ def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> N
 def find_differing_orders(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, bytes], int]:
     """The orders that are stored with other times than the batch took for true, and the times that are stored."""
     return {
-        (write.project, order_id): stored
+        (write.project, order_id): stored_ms
         for write in delta.orders
-        for order_id, expected in zip(write.ids, write.expected_ms, strict=True)
-        if (stored := totals.orders.get(write.project, {}).get(order_id, -1)) != expected
+        for order_id, expected_ms in zip(write.ids, write.expected_ms, strict=True)
+        if (stored_ms := totals.orders.get(write.project, {}).get(order_id, -1)) != expected_ms
     }
 
 

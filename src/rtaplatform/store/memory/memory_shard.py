@@ -41,7 +41,7 @@ class MemoryShard:
         return self.generations.setdefault(self.generation, MemoryTotals())
 
 
-def find_places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[PartitionId, str]) -> list[PartitionId]:
+def find_places_behind(shard: MemoryShard, new_totals: MemoryTotals, lost: dict[PartitionId, str]) -> list[PartitionId]:
     """List partitions where the current generation has counted further, of topics that the new one counts."""
     topics, starts = shard.manifests[shard.building]
     return [
@@ -50,7 +50,7 @@ def find_places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[Parti
         if place.topic_id in topics.values()
         and lost.get(place) != row
         and read_next_offset(row)
-        > (read_next_offset(built.ledger[place]) if place in built.ledger else starts.get(place, 0))
+        > (read_next_offset(new_totals.ledger[place]) if place in new_totals.ledger else starts.get(place, 0))
     ]
 
 
@@ -58,9 +58,9 @@ def forget_persons(totals: MemoryTotals, project: str, persons: Sequence[bytes],
     """Put tombstones in the place of their values, and take them out of the online set."""
     online = totals.online.get(project, {})
     for person in persons:
-        stored = totals.persons.get((project, person), b"")
+        stored_value = totals.persons.get((project, person), b"")
         totals.persons[(project, person)] = secrets.token_bytes(8) + tombstone.value
-        for name in {person, *(tombstone.list_other_ids(stored[8:]) if stored else ())}:
+        for name in {person, *(tombstone.list_other_ids(stored_value[8:]) if stored_value else ())}:
             online.pop(name, None)
 
 
@@ -81,8 +81,8 @@ def find_conflict(shard: MemoryShard, totals: MemoryTotals, delta: Delta) -> Con
     return conflict if any(parts) else None
 
 
-def _differs(stored: dict[bytes, int], write: LooseWrite) -> bool:
-    return [stored.get(loose_id, -1) for loose_id in write.ids] != write.expected_ms
+def _differs(times: dict[bytes, int], write: LooseWrite) -> bool:
+    return [times.get(loose_id, -1) for loose_id in write.ids] != write.expected_ms
 
 
 def write_batch(totals: MemoryTotals, delta: Delta, caps: Caps) -> None:

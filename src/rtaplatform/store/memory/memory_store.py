@@ -112,18 +112,18 @@ class MemoryStore:
 
     def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         self._require_reachable()
-        stored = self._find_generation(shard, generation).blocks
-        return [stored.get(name, b"") for name in names]
+        all_blocks = self._find_generation(shard, generation).blocks
+        return [all_blocks.get(name, b"") for name in names]
 
     def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
         self._require_reachable()
-        stored = self._find_generation(shard, generation).loose
-        return [[stored.get(name, {}).get(loose_id, -1) for loose_id in ids] for name, ids in query]
+        loose_ids = self._find_generation(shard, generation).loose
+        return [[loose_ids.get(name, {}).get(loose_id, -1) for loose_id in ids] for name, ids in query]
 
     def read_persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         self._require_reachable()
-        stored = self._find_generation(shard, generation).persons
-        return [stored.get(key, b"") for key in keys]
+        values = self._find_generation(shard, generation).persons
+        return [values.get(key, b"") for key in keys]
 
     def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         self._require_reachable()
@@ -182,14 +182,14 @@ class MemoryStore:
         content = self.shards[shard]
         if content.generation != expected or content.building != generation or not generation:
             return Replaced(content.generation, content.building)
-        built = content.generations.setdefault(generation, MemoryTotals())
-        if built.inflight:
-            return Torn(built.inflight)
-        behind = find_places_behind(content, built, lost)
+        new_totals = content.generations.setdefault(generation, MemoryTotals())
+        if new_totals.inflight:
+            return Torn(new_totals.inflight)
+        behind = find_places_behind(content, new_totals, lost)
         if behind:
             return Behind(behind)
         for erasure in content.erasing:
-            forget_persons(built, *erasure)
+            forget_persons(new_totals, *erasure)
         content.erasing.clear()
         content.retired |= {content.generation} - {""}
         content.generation, content.building, content.shards = generation, "", len(self.shards)

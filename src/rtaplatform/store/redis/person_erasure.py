@@ -51,7 +51,12 @@ def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombs
         )
     pipe.publish(redis_keys.make_changes_channel(shard), project)
     replies: list[Any] = pipe.execute()
-    values = [stored[TOKEN_BYTES:] for reply in replies[: 3 * len(prefixes) : 3] for stored in reply if stored]
+    values = [
+        packed_person[TOKEN_BYTES:]
+        for reply in replies[: 3 * len(prefixes) : 3]
+        for packed_person in reply
+        if packed_person
+    ]
     other_ids = find_other_ids(values, tombstone)
     pipe.multi()  # no worker adds them again, now that the tombstones are there
     for prefix in prefixes if other_ids else ():

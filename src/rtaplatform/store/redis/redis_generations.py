@@ -68,8 +68,8 @@ class RedisGenerations:
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)
-        stored = self._store.read_persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
-        other_ids = find_other_ids([value[TOKEN_BYTES:] for value in stored], erasure.tombstone)
+        values = self._store.read_persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
+        other_ids = find_other_ids([value[TOKEN_BYTES:] for value in values], erasure.tombstone)
         pairs = [*make_pairs(erasure.persons, erasure.tombstone), *((other, b"") for other in other_ids)]
         items = [item for pair in pairs for item in pair]
         return bool(self._store.call("rta_erase_v2", shard, generation, *record, *items) == b"OK")
@@ -159,7 +159,7 @@ class Cleaner:
 
     def run_steps(self, steps_max: int) -> int:
         """Take at most `steps_max` steps and return how many keys were deleted. After a pass the next one begins."""
-        deleted = 0
+        keys_deleted = 0
         if self._steps is None:
             self._steps = (n for shard in range(self._shards) for n in self._generations.clean(shard))
         for _ in range(steps_max):
@@ -167,8 +167,8 @@ class Cleaner:
             if step is None:
                 self._steps = None
                 break
-            deleted += step
-        return deleted
+            keys_deleted += step
+        return keys_deleted
 
 
 def guard_store(store: RedisStore, cleaner: Cleaner) -> None:

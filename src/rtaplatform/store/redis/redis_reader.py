@@ -236,9 +236,9 @@ def _to_answers(
 
 def _to_numbers(fields: Sequence[str], starts: Sequence[int], values: Sequence[bytes | None]) -> list[dict[str, int]]:
     """`values` has one value per field and bucket, bucket by bucket."""
-    remaining = iter(values)
+    next_values = iter(values)
     try:
-        return [{f: int(n) for f, n in zip(fields, remaining, strict=False) if n is not None} for _ in starts]
+        return [{f: int(n) for f, n in zip(fields, next_values, strict=False) if n is not None} for _ in starts]
     except ValueError:  # an incomplete number ends in a mark
         width = len(fields)
         return [_read_marked(fields, values[width * i : width * (i + 1)]) for i in range(len(starts))]

@@ -81,12 +81,12 @@ class RedisStore:
     def delete_others(self, shard: int, generation: str) -> int:
         """Delete the keys of all generations but this one. Returns how many were deleted."""
         kept_prefix = redis_keys.make_generation_prefix(shard, generation).encode()
-        deleted = 0
+        keys_deleted = 0
         for key in self._scan_generation_keys(shard):
             if not key.startswith(kept_prefix):
                 with translating_errors():
-                    deleted += self._client.unlink(key)
-        return deleted
+                    keys_deleted += self._client.unlink(key)
+        return keys_deleted
 
     def _scan_generation_keys(self, shard: int) -> Iterator[bytes]:
         keys_of_shard = (

@@ -23,14 +23,14 @@ def begin_missing(
     Raises `SetupError` if only some shards have a manifest, or if there are keys of ours without one: then totals
     were lost, and counting on would be wrong.
     """
-    missing = [shard for shard in range(shards) if store.read_state(shard) is None]
-    if missing and len(missing) < shards:
+    missing_shards = [shard for shard in range(shards) if store.read_state(shard) is None]
+    if missing_shards and len(missing_shards) < shards:
         raise SetupError(
-            f"Redis has lost the totals of shard {', '.join(map(str, missing))}; others are there.",
+            f"Redis has lost the totals of shard {', '.join(map(str, missing_shards))}; others are there.",
             "Count it again from the log: rta rebuild --empty",
             exit_code=4,
         )
-    for shard in missing:
+    for shard in missing_shards:
         if store.has_totals(shard):
             raise SetupError(
                 f"Redis holds keys of shard {shard}, but not the manifest that says what they include.",
@@ -38,7 +38,7 @@ def begin_missing(
                 exit_code=4,
             )
         store.begin(shard, expected="", generation=make_name(), topics=dict(topics), starts=dict(starts))
-    return missing
+    return missing_shards
 
 
 def require_manifests(store: RedisStore, shards: int) -> None:
@@ -52,8 +52,8 @@ def begin_again(store: RedisStore, shard: int, topics: Mapping[str, str], starts
     """Begin a new generation from the start of the log, and delete all others. Returns its name."""
     state = store.read_state(shard)
     name = make_name()
-    expected = state.generation if state else ""
-    store.begin(shard, expected=expected, generation=name, topics=dict(topics), starts=dict(starts))
+    generation_before = state.generation if state else ""
+    store.begin(shard, expected=generation_before, generation=name, topics=dict(topics), starts=dict(starts))
     store.delete_others(shard, name)
     return name
 

@@ -72,12 +72,12 @@ class Broker:
         """The offsets of each partition; partitions that do not exist are left out."""
         partitions = list(partitions)
         topics = self.describe_topics({p.topic for p in partitions}) if partitions else {}
-        existing = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
-        low, high = self._read_offsets(existing, EARLIEST), self._read_offsets(existing, LATEST)
-        stable = self._read_offsets(existing, LATEST, IsolationLevel.READ_COMMITTED)
+        known_partitions = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
+        low, high = self._read_offsets(known_partitions, EARLIEST), self._read_offsets(known_partitions, LATEST)
+        stable = self._read_offsets(known_partitions, LATEST, IsolationLevel.READ_COMMITTED)
         return {
             p: OffsetRange(PartitionId(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1], stable[p])
-            for p in existing
+            for p in known_partitions
             if p in low and p in high and p in stable
         }
 
@@ -109,12 +109,12 @@ class Broker:
         consumer = Consumer(self._config | {"group.id": group_id})
         try:
             with self._translating_errors():
-                committed = consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
+                positions = consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
         finally:
             consumer.close()
         return {
             PartitionId(topics[c.topic][0], c.partition): c.offset
-            for c in committed
+            for c in positions
             if c.error is None and c.offset >= 0
         }
 
@@ -123,19 +123,19 @@ class Broker:
 
         It waits until all brokers answer with the new topics, which may take a busy broker a while.
         """
-        missing = [name for name in TOPICS if name not in self.describe_topics(TOPICS)]
+        missing_topics = [name for name in TOPICS if name not in self.describe_topics(TOPICS)]
         new_topics = [
             NewTopic(name, settings.partitions, settings.replication_factor, config=_make_config(name, settings))
-            for name in missing
+            for name in missing_topics
         ]
         for is_rehearsal in (True, False) if new_topics else ():  # all of them, or none
             with self._translating_errors(), _require_time_limit_setting():
                 for future in self._open_admin().create_topics(new_topics, validate_only=is_rehearsal).values():
                     with _ignore_existing():
                         future.result()
-        if missing:
+        if missing_topics:
             self._wait_for_topics()
-        return missing
+        return missing_topics
 
     def _wait_for_topics(self) -> None:
         deadline = time.monotonic() + TOPICS_VISIBLE_SECONDS_MAX
@@ -166,9 +166,9 @@ class Broker:
             answers = self._open_admin().list_offsets(
                 specs, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX
             )
-            for answered, future in answers.items():
+            for topic_partition, future in answers.items():
                 with _ignore_missing():
-                    offsets[Partition(answered.topic, answered.partition)] = future.result().offset
+                    offsets[Partition(topic_partition.topic, topic_partition.partition)] = future.result().offset
         unknown = sorted(str(partition) for partition, offset in offsets.items() if offset < 0)
         if unknown:  # -1001: a broker has just come back; taken as an offset, the log would seem to be truncated
             raise Unavailable("kafka", f"does not say where {unknown[0]} begins or ends")

@@ -37,7 +37,7 @@ class KafkaConsumer:
         self._worker = worker
         self._broker = Broker(kafka)
         self._version = 0
-        self._ours: frozenset[Partition] = frozenset()
+        self._partition_set: frozenset[Partition] = frozenset()
         self._ends: dict[Partition, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._membership = Membership(worker.group_protocol)
@@ -48,10 +48,10 @@ class KafkaConsumer:
         self._consumer = self._make_consumer()
         self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in partitions)) or list(EVENT_TOPICS)
-        assigned = [TopicPartition(p.topic, p.number, 0) for p in partitions]
-        if assigned:
-            self._consumer.assign(assigned)
-            self._consumer.pause(assigned)
+        assignment = [TopicPartition(p.topic, p.number, 0) for p in partitions]
+        if assignment:
+            self._consumer.assign(assignment)
+            self._consumer.pause(assignment)
             self._set_partitions(frozenset(partitions))
         else:
             self._subscribe()
@@ -81,7 +81,7 @@ class KafkaConsumer:
         return PollResult(runs, ends, is_whole=False)
 
     def read_assignment(self) -> tuple[int, frozenset[Partition]]:
-        return self._version, self._ours
+        return self._version, self._partition_set
 
     def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         return self._broker.read_extents(partitions)
@@ -89,9 +89,9 @@ class KafkaConsumer:
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._open_batch()
         self._ends = {}
-        paused = [to_topic_partition(p) for p in self._ours if p not in positions]
+        pauses = [to_topic_partition(p) for p in self._partition_set if p not in positions]
         try:
-            self._consumer.pause(paused)
+            self._consumer.pause(pauses)
             for partition, offset in positions.items():
                 seek(self._consumer, *partition, offset)
             self._consumer.resume([to_topic_partition(p) for p in positions])
@@ -106,7 +106,9 @@ class KafkaConsumer:
         threading.Thread(target=old_consumer.close, name="leaving", daemon=True).start()
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        offsets = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._ours]
+        offsets = [
+            TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._partition_set
+        ]
         if offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
@@ -170,19 +172,19 @@ class KafkaConsumer:
     def _intern_partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, assignment: list[TopicPartition]) -> None:
         # Assign with a number as offset: the answer to a logical one (END) may come after our seek, and undo it.
-        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assigned])
-        consumer.pause(assigned)
-        self._set_partitions(self._ours | {Partition(a.topic, a.partition) for a in assigned})
+        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assignment])
+        consumer.pause(assignment)
+        self._set_partitions(self._partition_set | {Partition(a.topic, a.partition) for a in assignment})
 
-    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        consumer.incremental_unassign(revoked)
+    def _on_revoke(self, consumer: Consumer, revocation: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(revocation)
         if consumer is self._consumer:  # not one that is leaving
-            self._set_partitions(self._ours - {Partition(r.topic, r.partition) for r in revoked})
+            self._set_partitions(self._partition_set - {Partition(r.topic, r.partition) for r in revocation})
 
-    def _set_partitions(self, ours: frozenset[Partition]) -> None:
-        self._ours = ours
+    def _set_partitions(self, partitions: frozenset[Partition]) -> None:
+        self._partition_set = partitions
         self._version += 1
 
 
@@ -193,7 +195,7 @@ def make_message_columns(partition: Partition, messages: list[Message], keys: li
         times_ms = [time_ms if time_ms < TIME_MS_MAX else -1 for time_ms in times_ms]
     epoch = messages[-1].leader_epoch()
     large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
-    collected = frozenset(i for i in large if _was_collected(messages[i]))
+    collected_indexes = frozenset(i for i in large if _was_collected(messages[i]))
     return RecordColumns(
         partition,
         _read_offsets(messages),
@@ -201,15 +203,15 @@ def make_message_columns(partition: Partition, messages: list[Message], keys: li
         keys,
         values,
         -1 if epoch is None else epoch,
-        collected,
+        collected_indexes,
         _find_replays(messages, values),
     )
 
 
 def _find_replays(messages: list[Message], values: list[Any]) -> dict[int, str]:
     """The origins of the replays, by their indexes."""
-    marked = [i for i, value in enumerate(values) if value and value[0] == REPLAY_MARK[0]]
-    origins = {i: _read_replay_origin(messages[i]) for i in marked}
+    marked_indexes = [i for i, value in enumerate(values) if value and value[0] == REPLAY_MARK[0]]
+    origins = {i: _read_replay_origin(messages[i]) for i in marked_indexes}
     return {i: origin for i, origin in origins.items() if origin}
 
 

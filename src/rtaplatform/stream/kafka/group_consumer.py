@@ -37,10 +37,10 @@ class CommittingConsumer:
     def __init__(self, kafka: KafkaSettings, settings: ProfilesSettings) -> None:
         self._settings = settings
         self._broker = Broker(kafka)
-        self._unsought: set[Partition] = set()  # assigned and paused, but not yet sought
+        self._partitions_to_seek: set[Partition] = set()  # assigned and paused, but not yet sought
         self._ids: dict[Partition, str] = {}
         self._next: dict[Partition, int] = {}
-        self._committed: dict[Partition, int] = {}
+        self._positions_committed: dict[Partition, int] = {}
         self._stream_times_ms: dict[Partition, int] = {}
         self._membership = Membership(settings.group_protocol)
         self._config = make_consumer_config(kafka, settings.group_id) | {
@@ -60,7 +60,7 @@ class CommittingConsumer:
             self._membership.fall_back(self._settings.group_id)
             _close_in_thread(self._consumer)
             self._consumer = self._join()
-        if self._unsought:
+        if self._partitions_to_seek:
             self._seek_committed()
         records = []
         settings = self._settings
@@ -72,7 +72,7 @@ class CommittingConsumer:
                 self._skip_to_end(message)
             elif error.code() in SEEK_COMMITTED_AGAIN:
                 log_line.warning("seek required", reason=error.str())
-                self._unsought |= self._next.keys()
+                self._partitions_to_seek |= self._next.keys()
             elif error.fatal():
                 raise explain_failed_client(error.str())
         return records
@@ -82,12 +82,12 @@ class CommittingConsumer:
         offsets = [
             TopicPartition(p.topic, p.number, offset, f"{self._ids[p]}|{self._stream_times_ms[p]}")
             for p, offset in self._next.items()
-            if offset != self._committed.get(p)
+            if offset != self._positions_committed.get(p)
         ]
         if offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
-                self._committed |= self._next
+                self._positions_committed |= self._next
             except KafkaException as error:
                 log_line.info("offsets not committed", reason=error.args[0].str())
 
@@ -118,28 +118,28 @@ class CommittingConsumer:
 
     def _seek_committed(self) -> None:
         """Seek the new partitions to their committed offsets, as far as the log still has those."""
-        partitions = sorted(self._unsought)
+        partitions = sorted(self._partitions_to_seek)
         extents = self._broker.read_extents(partitions)
-        existing = [to_topic_partition(p) for p in partitions if p in extents]
+        partitions_there = [to_topic_partition(p) for p in partitions if p in extents]
         try:
-            for committed in self._consumer.committed(existing, REQUEST_SECONDS_MAX) if existing else ():
-                self._seek(committed, extents[Partition(committed.topic, committed.partition)])
+            for position in self._consumer.committed(partitions_there, REQUEST_SECONDS_MAX) if partitions_there else ():
+                self._seek(position, extents[Partition(position.topic, position.partition)])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
-    def _seek(self, committed: TopicPartition, extent: OffsetRange) -> None:
-        if committed.error:
-            raise KafkaException(committed.error)
-        partition = Partition(committed.topic, committed.partition)
-        topic_id, _, time_text = (committed.metadata or "").partition("|")
+    def _seek(self, position: TopicPartition, extent: OffsetRange) -> None:
+        if position.error:
+            raise KafkaException(position.error)
+        partition = Partition(position.topic, position.partition)
+        topic_id, _, time_text = (position.metadata or "").partition("|")
         offset, stream_time_ms = extent.low, -1
         if topic_id == extent.place.topic_id:
-            offset, stream_time_ms = committed.offset, int(time_text)
+            offset, stream_time_ms = position.offset, int(time_text)
         if topic_id and not (topic_id == extent.place.topic_id and extent.low <= offset <= extent.high):
             log_line.warning(
                 "records skipped",
                 partition=str(partition),
-                committed=committed.offset,
+                committed=position.offset,
                 low=extent.low,
                 high=extent.high,
             )
@@ -148,20 +148,20 @@ class CommittingConsumer:
         self._consumer.resume([to_topic_partition(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
         self._stream_times_ms[partition] = stream_time_ms
-        self._unsought.discard(partition)
+        self._partitions_to_seek.discard(partition)
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, assignment: list[TopicPartition]) -> None:
         # Assign with a number as offset: the answer to a logical one may come after our seek, and undo it.
-        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assigned])
-        consumer.pause(assigned)
-        self._unsought |= {Partition(a.topic, a.partition) for a in assigned}
+        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assignment])
+        consumer.pause(assignment)
+        self._partitions_to_seek |= {Partition(a.topic, a.partition) for a in assignment}
 
-    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        consumer.incremental_unassign(revoked)
-        for partition in (Partition(r.topic, r.partition) for r in revoked):
-            self._unsought.discard(partition)
+    def _on_revoke(self, consumer: Consumer, revocation: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(revocation)
+        for partition in (Partition(r.topic, r.partition) for r in revocation):
+            self._partitions_to_seek.discard(partition)
             self._next.pop(partition, None)
-            self._committed.pop(partition, None)
+            self._positions_committed.pop(partition, None)
 
 
 def _close_in_thread(consumer: Consumer) -> threading.Thread:

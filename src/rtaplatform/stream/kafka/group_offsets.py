@@ -43,12 +43,12 @@ class GroupOffsets:
             # An admin client would end the whole process if the coordinator has just moved (librdkafka 2.16).
             self._consumer = Consumer(self._config)
         try:
-            committed = self._consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
+            positions = self._consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
         except KafkaException as error:
             self._consumer = None
             raise Unavailable("kafka", error.args[0].str()) from error
         offsets = {}
-        for c in committed:
+        for c in positions:
             place = extents[Partition(c.topic, c.partition)].place
             if c.error is None and c.offset >= 0 and (c.metadata or "").startswith(f"{place.topic_id}|"):
                 offsets[place] = c.offset

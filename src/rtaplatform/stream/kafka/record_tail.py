@@ -60,8 +60,8 @@ class KafkaTail:
         with _translating_errors():
             messages = self._consumer.consume(self._read_max, seconds)
         records = self._read(messages)
-        skipped = self._skip_ahead(self._consumer) if len(messages) == self._read_max else 0
-        return TailPortion(records, skipped, len(self._at_end) == len(self._next))
+        skip_count = self._skip_ahead(self._consumer) if len(messages) == self._read_max else 0
+        return TailPortion(records, skip_count, len(self._at_end) == len(self._next))
 
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -85,15 +85,15 @@ class KafkaTail:
 
     def _skip_ahead(self, consumer: Consumer) -> int:
         """Seek near the end of partitions that are far behind; return how many records were passed over."""
-        skipped = 0
+        skip_count = 0
         for partition, offset in self._next.items():
             _, high = consumer.get_watermark_offsets(TopicPartition(*partition), cached=True) or (0, 0)
             if high - offset > self._last * BEHIND_FACTOR:
                 with _translating_errors():
                     consumer.seek(TopicPartition(*partition, high - self._last))
-                skipped += high - self._last - offset
+                skip_count += high - self._last - offset
                 self._next[partition] = high - self._last
-        return skipped
+        return skip_count
 
 
 def read_record(partition: Partition, message: Message) -> TailRecord:

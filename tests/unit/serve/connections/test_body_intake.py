@@ -76,7 +76,7 @@ async def test_a_complete_body_has_no_time_limit() -> None:
 
 async def test_a_body_of_declared_length_is_complete_without_the_empty_message_at_its_end() -> None:
     client = Client(b"ab", b"c")
-    whole = make_intake(client, make_budget(), declared=3, grace_seconds=0.01)
+    whole = make_intake(client, make_budget(), length=3, grace_seconds=0.01)
     assert await read(whole) == b"abc"
     assert len(client.messages) == 1
     waiting = asyncio.ensure_future(whole())
@@ -94,21 +94,21 @@ async def test_an_empty_message_does_not_end_a_body_without_a_declared_length() 
 
 async def test_a_body_that_is_shorter_than_declared_waits_for_the_rest() -> None:
     with pytest.raises(SlowBody, match="2 bytes"):
-        await read(make_intake(Client(b"ab", ends=False), make_budget(), declared=3, grace_seconds=0.01))
+        await read(make_intake(Client(b"ab", ends=False), make_budget(), length=3, grace_seconds=0.01))
 
 
 async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
     of, client = make_budget(), Client(b"x" * MB)
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
     with pytest.raises(Busy):
-        await read(make_intake(client, of, declared=MB))
+        await read(make_intake(client, of, length=MB))
     assert len(client.messages) == 2
 
 
 async def test_what_no_body_may_have_takes_no_room() -> None:
     """A client without a key may declare any length, and send nothing."""
     of = make_budget()
-    waiting = asyncio.ensure_future(read(make_intake(Client(ends=False), of, declared=1 << 62)))
+    waiting = asyncio.ensure_future(read(make_intake(Client(ends=False), of, length=1 << 62)))
     await asyncio.sleep(0)
     await of.take(BudgetShare("10.0.0.2"), 4 * MB)
     waiting.cancel()
@@ -117,13 +117,13 @@ async def test_what_no_body_may_have_takes_no_room() -> None:
 async def test_a_small_body_needs_no_room() -> None:
     of = make_budget()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
-    assert len(await read(make_intake(Client(b"x" * 16_000), of, declared=16_000))) == 16_000
+    assert len(await read(make_intake(Client(b"x" * 16_000), of, length=16_000))) == 16_000
 
 
 async def test_a_streamed_body_needs_no_room() -> None:
     of = make_budget()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
-    assert len(await read(make_intake(Client(b"x" * MB, b"x" * MB), of, declared=2 * MB, streams=True))) == 2 * MB
+    assert len(await read(make_intake(Client(b"x" * MB, b"x" * MB), of, length=2 * MB, streams=True))) == 2 * MB
 
 
 async def test_decompressed_bytes_count() -> None:
@@ -180,7 +180,7 @@ async def test_bodies_that_hold_a_part_do_not_wait_for_each_other() -> None:
     of, gate, body = make_budget(wait_seconds=3), asyncio.Event(), gzip.compress(os.urandom(100_000) + bytes(2 * MB))
 
     async def read_whole() -> int:
-        body_intake = make_intake(GatedClient(gate, body), of, declared=len(body))
+        body_intake = make_intake(GatedClient(gate, body), of, length=len(body))
         try:
             return len(await read(body_intake))
         finally:
@@ -213,7 +213,7 @@ async def test_a_body_that_waits_for_room_has_unpacked_almost_nothing() -> None:
 async def test_held_bytes_are_given_back() -> None:
     of = make_budget()
     for _ in range(5):
-        body_intake = make_intake(Client(b"x" * 3 * MB), of, declared=3 * MB)
+        body_intake = make_intake(Client(b"x" * 3 * MB), of, length=3 * MB)
         await read(body_intake)
         body_intake.end()
     await of.take(BudgetShare("10.0.0.2"), 4 * MB)
@@ -221,7 +221,7 @@ async def test_held_bytes_are_given_back() -> None:
 
 async def test_a_stalled_body_loses_its_place() -> None:
     of = make_budget()
-    stalled = make_intake(Client(b"x" * 100, ends=False), of, declared=4 * MB)
+    stalled = make_intake(Client(b"x" * 100, ends=False), of, length=4 * MB)
     waiting = asyncio.ensure_future(read(stalled))
     await asyncio.sleep(0)
     await asyncio.sleep(0)

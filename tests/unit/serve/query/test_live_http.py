@@ -331,7 +331,7 @@ async def test_nobody_can_make_or_change_a_ticket() -> None:
     ticket = await tickets.issue(b"k" * 32)
     ticket_read = await tickets.read(ticket)
     assert ticket_read is not None
-    assert ticket_read.hashed == b"k" * 32
+    assert ticket_read.key_hash == b"k" * 32
     raw = base64.urlsafe_b64decode(ticket + "=")
     for at in range(len(raw)):
         changed = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]

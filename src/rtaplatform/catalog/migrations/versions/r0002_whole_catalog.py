@@ -120,8 +120,8 @@ def upgrade() -> None:
         op.execute(statement)
     for table, changes in _VERSIONED.items():
         op.execute(f"ALTER TABLE {table} ADD COLUMN version bigint NOT NULL DEFAULT nextval('row_version')")
-        every = f"BEFORE {changes} ON {table} FOR EACH ROW"
-        op.execute(f"CREATE TRIGGER {table}_version {every} EXECUTE FUNCTION set_row_version()")
+        when = f"BEFORE {changes} ON {table} FOR EACH ROW"
+        op.execute(f"CREATE TRIGGER {table}_version {when} EXECUTE FUNCTION set_row_version()")
     for statement in (*_LIMITS, *_INDEXES):
         op.execute(statement)
 

@@ -50,9 +50,9 @@ def command(
     telemetry.configure_logging("WARNING")
     if tool not in _TOOL_NAMES:
         raise SetupError(f"--from {tool} is unknown.", f"It is one of {', '.join(_TOOL_NAMES)}.", exit_code=2)
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise SetupError(f"There is no file {missing[0]}.", "Check the path.", exit_code=2)
+    missing_files = [str(path) for path in files if not path.is_file()]
+    if missing_files:
+        raise SetupError(f"There is no file {missing_files[0]}.", "Check the path.", exit_code=2)
     connections = Connections(kafka=kafka, postgres=postgres, data_dir=data_dir)
     import_one = partial(_import, connections, tool=tool, project=project, again=again)
     summaries = import_files(files, import_one, partial(print, flush=True), as_json=as_json)

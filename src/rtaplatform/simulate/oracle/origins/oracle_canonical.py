@@ -30,13 +30,13 @@ def list_counted_ids(events: Iterable[tuple[Sequence[OracleId], int]]) -> list[P
     """
     actors = _find_actors(events)
     later: dict[OracleId, PersonIds] = {}
-    counted: list[PersonIds] = []
-    for person, canonical, linked in reversed(actors):
+    counted_ids: list[PersonIds] = []
+    for person, canonical, link in reversed(actors):
         later[person] = later.get(person, canonical) | canonical
-        counted.append(later[person])
-        if linked:
-            later[linked] = later[person]
-    return counted[::-1]
+        counted_ids.append(later[person])
+        if link:
+            later[link] = later[person]
+    return counted_ids[::-1]
 
 
 def _find_actors(events: Iterable[tuple[Sequence[OracleId], int]]) -> list[OracleActor]:
@@ -44,15 +44,15 @@ def _find_actors(events: Iterable[tuple[Sequence[OracleId], int]]) -> list[Oracl
     first_seen: dict[OracleId, dict[OracleId, int]] = defaultdict(dict)
     actors: list[OracleActor] = []
     for ids, time in events:
-        linked = ids[1] if len(ids) == 2 and ids[1] not in users else None
-        if linked:
-            users[linked] = ids[0]
-            first_seen[ids[0]].update(first_seen[linked])
+        link = ids[1] if len(ids) == 2 and ids[1] not in users else None
+        if link:
+            users[link] = ids[0]
+            first_seen[ids[0]].update(first_seen[link])
         person = users.get(ids[0], ids[0])
         times = first_seen[person]
         for named_id in ids:
             times[named_id] = min(times.get(named_id, time), time)
-        actors.append(OracleActor(person, _find_canonical(person, times), linked))
+        actors.append(OracleActor(person, _find_canonical(person, times), link))
     return actors
 
 

@@ -25,9 +25,9 @@ class DeclaredEvent(NamedTuple):
     traits: dict[str, str] = {}  # noqa: RUF012  (nobody changes it)
 
 
-def read_declared(sent: Any, names: Iterable[str], show: Callable[[Any], str]) -> dict[str, str]:
-    """Return each of these properties, as answers show it. `sent`: the properties as they were sent."""
-    properties: Mapping[str, Any] = sent if isinstance(sent, dict) else {}
+def read_declared(members: Any, names: Iterable[str], show: Callable[[Any], str]) -> dict[str, str]:
+    """Return each of these properties, as answers show it. `members`: the properties as they were sent."""
+    properties: Mapping[str, Any] = members if isinstance(members, dict) else {}
     return {name: show(properties.get(name)) for name in names}
 
 

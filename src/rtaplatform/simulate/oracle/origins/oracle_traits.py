@@ -53,8 +53,8 @@ def read_traits(data: Mapping[str, Any], names: Iterable[str], show: Callable[[A
     context = data.get("context")
     inner = context.get("traits") if isinstance(context, dict) else None
     outer = data.get("traits")
-    sent = {**(inner if isinstance(inner, dict) else {}), **(outer if isinstance(outer, dict) else {})}
-    return {name: show(sent[name]) for name in names if name in sent}
+    members = {**(inner if isinstance(inner, dict) else {}), **(outer if isinstance(outer, dict) else {})}
+    return {name: show(members[name]) for name in names if name in members}
 
 
 @dataclass
@@ -132,10 +132,10 @@ class TraitTruth:
             truth.open_persons[sketch] = _add_person(truth.open_persons[sketch], ids_of_events)
 
 
-def _add_person(others: OracleRange, ids_of_events: Sequence[Collection[OracleId]]) -> OracleRange:
+def _add_person(other_ids: OracleRange, ids_of_events: Sequence[Collection[OracleId]]) -> OracleRange:
     """Count one person more, of whose events each adds one of these ids."""
     all_ids = set[OracleId]().union(*ids_of_events)
-    return OracleRange(others.least + 1, others.most + min(len(all_ids), len(ids_of_events)))
+    return OracleRange(other_ids.least + 1, other_ids.most + min(len(all_ids), len(ids_of_events)))
 
 
 def _learn(traits: dict[str, tuple[int, str]], more: Mapping[str, tuple[int, str]]) -> None:
@@ -147,9 +147,9 @@ def _count(cells: TraitCells, event: OracleTraitEvent, values: Mapping[str, str]
     for kind, start in event.buckets:
         for name, value in values.items() if kind != "minute" else ():
             for rollup, numbers in _list_rollups(name, event):
-                shown = (value, event.name) if rollup.endswith("+event") else (value,)
+                shown_values = (value, event.name) if rollup.endswith("+event") else (value,)
                 for measure, n in numbers.items():
-                    cells[rollup, kind, start][shown][measure] += n
+                    cells[rollup, kind, start][shown_values][measure] += n
 
 
 def _list_rollups(name: str, event: OracleTraitEvent) -> Sequence[tuple[str, Mapping[str, int]]]:
@@ -172,7 +172,7 @@ def _group_ids(pairs: Iterable[Sequence[OracleId]]) -> dict[OracleId, frozenset[
     """All ids that are linked with each other, over however many links, by each of them."""
     groups: dict[OracleId, frozenset[OracleId]] = {}
     for ids in pairs:
-        united = frozenset(ids).union(*(groups.get(person, frozenset()) for person in ids))
-        if any(groups.get(person) != united for person in ids):
-            groups |= dict.fromkeys(united, united)
+        group = frozenset(ids).union(*(groups.get(person, frozenset()) for person in ids))
+        if any(groups.get(person) != group for person in ids):
+            groups |= dict.fromkeys(group, group)
     return groups

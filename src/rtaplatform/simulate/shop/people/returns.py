@@ -26,19 +26,19 @@ class Returns(Generic[T]):
 
     def __init__(self, rng: Random, places: int) -> None:
         self._rng, self._places = rng, places
-        self._planned: list[tuple[int, int, T]] = []
+        self._returns: list[tuple[int, int, T]] = []
         self._numbers: Iterator[int] = count()
 
     def plan(self, visitor: T, now_ms: int) -> None:
         """Let a visitor who leaves now decide whether to come back, and when."""
         delay_ms = self._draw_delay_ms()
-        if delay_ms is not None and len(self._planned) < self._places:
-            heappush(self._planned, (now_ms + delay_ms, next(self._numbers), visitor))
+        if delay_ms is not None and len(self._returns) < self._places:
+            heappush(self._returns, (now_ms + delay_ms, next(self._numbers), visitor))
 
     def take(self, now_ms: int) -> T | None:
         """Return a visitor who is due, and forget the plan. None if nobody is."""
-        if self._planned and self._planned[0][0] <= now_ms:
-            return heappop(self._planned)[2]
+        if self._returns and self._returns[0][0] <= now_ms:
+            return heappop(self._returns)[2]
         return None
 
     def _draw_delay_ms(self) -> int | None:
