@@ -35,6 +35,7 @@ CARDS = {
         "When": "day",
     },
     f"/explore?{PERIOD}&metric=orders&breakdown=device": {"Orders": "time"},
+    f"/settings/dead-letters?{PERIOD}": {"By reason": "reason"},
 }  # fmt: skip
 PICTURES = ("Visitors", "Countries", "Active users", "Session lengths", "Product views", "Views by country")
 
@@ -181,4 +182,15 @@ def test_a_period_that_ends_before_it_begins_is_said_with_the_remedy(window: Das
     problem.get_by_role("button", name="Last 24 hours").click()
     expect(page.locator(".problem")).to_have_count(0)
     expect(page.locator("main [data-value]").first).to_be_visible()
+    window.close()
+
+
+def test_the_drawer_of_a_letter_shows_its_json_line_by_line_and_nothing_unknown(window: DashboardWindow) -> None:
+    page = window.open(f"/settings/dead-letters?{PERIOD}&reason=missing_identity")
+    page.locator(".cell-link").first.click()
+    drawer = page.locator("dialog.drawer")
+    raw = drawer.locator("pre.raw").inner_text()
+    assert raw.startswith('{\n  "')
+    assert isinstance(json.loads(raw), dict)
+    assert "–" not in drawer.locator("dl.facts dd").all_inner_texts()
     window.close()

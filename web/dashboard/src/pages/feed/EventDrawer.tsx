@@ -4,6 +4,7 @@ import { Dialog } from "../../parts/Dialog";
 import { Link } from "../../parts/links";
 import { copy } from "../../show/files";
 import { eventName, personOf, productsOf, STATUS_WORDS } from "../../show/events";
+import { indentJson } from "../../show/raw";
 import { moment } from "../../show/times";
 import { pageView, setFilter, setMore, zone } from "../../state/app";
 
@@ -37,8 +38,8 @@ export function EventDrawer({ item, close }: { item: FeedItem; close: () => void
         </ul>
       )}
       <dl class="facts">
-        <Fact name="Time">{moment(item.time, zone.value, true)}</Fact>
-        <Fact name="Arrived">{moment(item.received_at, zone.value, true)}</Fact>
+        {item.time && <Fact name="Time">{moment(item.time, zone.value, true)}</Fact>}
+        {item.received_at && <Fact name="Arrived">{moment(item.received_at, zone.value, true)}</Fact>}
         {Object.entries(item.persons).map(([name, value]) => <Fact key={name} name={name}>{value}</Fact>)}
         {Object.entries(item.fields).map(([name, value]) => <Fact key={name} name={name}>{typeof value === "object" ? JSON.stringify(value) : String(value)}</Fact>)}
         <Fact name="id"><code>{item.id}</code></Fact>
@@ -47,7 +48,7 @@ export function EventDrawer({ item, close }: { item: FeedItem; close: () => void
         <h3>As it was sent{item.is_raw_cut ? ", cut" : ""}</h3>
         <button type="button" class="button small" onClick={() => void copy(item.raw, "The event is")}>Copy</button>
       </div>
-      <pre class="raw" tabIndex={0}>{pretty(item.raw)}</pre>
+      <pre class="raw" tabIndex={0}>{indentJson(item.raw)}</pre>
     </Dialog>
   );
 }
@@ -58,11 +59,3 @@ const Fact = ({ name, children }: { name: string; children: preact.ComponentChil
     <dd dir="auto">{children}</dd>
   </div>
 );
-
-function pretty(raw: string): string {
-  try {
-    return JSON.stringify(JSON.parse(raw), null, 2);
-  } catch {
-    return raw;
-  }
-}

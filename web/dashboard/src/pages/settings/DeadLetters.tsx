@@ -10,9 +10,11 @@ import { Dialog } from "../../parts/Dialog";
 import { Segments } from "../../parts/Select";
 import { Table } from "../../parts/Table";
 import { copy } from "../../show/files";
+import { indentJson } from "../../show/raw";
 import { words } from "../../show/replays";
 import { moment } from "../../show/times";
 import { period, setMore, view, zone } from "../../state/app";
+import { LetterReasons } from "./LetterReasons";
 import { type Replayer, ReplayOutcome, useReplayer } from "./LetterReplay";
 
 interface Letter {
@@ -73,7 +75,7 @@ export function DeadLetters() {
       </div>
       {problem && !body && <ProblemNote problem={problem} onRetry={reload} />}
       {!problem && !body && <Card><Skeleton rows={8} /></Card>}
-      {body && <Reasons counts={body.counts} chosen={reason} replayer={kind === "dead" ? replayer : null} />}
+      {body && <LetterReasons kind={kind} from={from} to={to} counts={body.counts} chosen={reason} replayer={kind === "dead" ? replayer : null} />}
       {replayer.isBusy.value && !opened.value && <p class="quiet" role="status">Replaying…</p>}
       {replayer.last.value && !opened.value && (
         <Card title={replayer.last.value.title} label="Replay" tools={<button type="button" class="button small" onClick={replayer.forget}>Done</button>}>
@@ -93,38 +95,6 @@ export function DeadLetters() {
       )}
       {opened.value && <LetterDrawer letter={opened.value} replayer={replayer} close={() => (opened.value = null)} />}
     </>
-  );
-}
-
-interface ReasonsProps {
-  counts: Record<string, number>;
-  chosen: string;
-  /** Null where there is nothing to replay. */
-  replayer: Replayer | null;
-}
-
-/** Bars by reason, of the whole period; a click shows only these. */
-function Reasons({ counts, chosen, replayer }: ReasonsProps) {
-  const rows = Object.entries(counts).sort(([, a], [, b]) => b - a);
-  const most = Math.max(...rows.map(([, count]) => count), 1);
-  if (!rows.length) return null;
-  return (
-    <Card title="By reason" label="By reason">
-      <ol class="bars">
-        {rows.map(([reason, count]) => (
-          <li key={reason} class="bar-line">
-            <button type="button" class="bar-row" aria-pressed={reason === chosen} onClick={() => setMore({ reason: reason === chosen ? "" : reason })}>
-              <span class="bar-fill" style={{ width: `${Math.max(1, (count / most) * 100)}%` }} />
-              <span class="bar-name">{words(reason)}</span>
-              <span class="value">{count.toLocaleString("en")}</span>
-            </button>
-            {replayer && (
-              <button type="button" class="button small" aria-label={`Replay all: ${words(reason)}`} disabled={replayer.isBusy.value} onClick={() => replayer.replayAll(reason)}>Replay all</button>
-            )}
-          </li>
-        ))}
-      </ol>
-    </Card>
   );
 }
 
@@ -157,8 +127,8 @@ function LetterDrawer({ letter, replayer, close }: { letter: Letter; replayer: R
       </div>
       <dl class="facts">
         <div><dt>Written</dt><dd>{moment(letter.written_at, zone.value, true)}</dd></div>
-        <div><dt>Arrived</dt><dd>{moment(letter.received_at, zone.value, true)}</dd></div>
-        <div><dt>Source</dt><dd>{letter.source ?? "–"}</dd></div>
+        {letter.received_at && <div><dt>Arrived</dt><dd>{moment(letter.received_at, zone.value, true)}</dd></div>}
+        {letter.source && <div><dt>Source</dt><dd>{letter.source}</dd></div>}
         <div><dt>id</dt><dd><code>{letter.id}</code></dd></div>
       </dl>
       {letter.kind === "dead" ? (
@@ -176,7 +146,7 @@ function LetterDrawer({ letter, replayer, close }: { letter: Letter; replayer: R
         <h3>As it was sent{letter.is_raw_cut ? ", cut" : ""}</h3>
         <button type="button" class="button small" onClick={() => void copy(letter.raw, "The record is")}>Copy</button>
       </div>
-      <pre class="raw" tabIndex={0}>{letter.raw}</pre>
+      <pre class="raw" tabIndex={0}>{indentJson(letter.raw)}</pre>
     </Dialog>
   );
 }
