@@ -91,8 +91,9 @@ async def test_an_outage_is_told_and_ends() -> None:
         assert await listener.wait_for_message(LONG_S) is None
         assert listener.problem is tail.problem
         tail.problem = None
-        assert await listener.wait_for_message(LONG_S) is None
-        assert listener.problem is None
+        # The outage may be told several times, by how long this test takes; its end is told once.
+        while listener.problem is not None:
+            assert await listener.wait_for_message(LONG_S) is None
 
 
 async def test_a_project_that_joins_knows_the_repeats_of_what_was_read() -> None:

@@ -18,6 +18,7 @@ from rtaplatform.settings import LimitSettings
 from tests.unit.analytics.shop import NOON, Happening
 from tests.unit.serve.parts_of_tests import Site
 from tests.unit.serve.socket_of_tests import Socket
+from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
 EVENTS = {"metric": "events"}
 BY_SOURCE = {"metric": "events", "breakdown": ["source"], "interval": "hour"}
@@ -124,17 +125,24 @@ async def test_a_list_that_is_too_large_is_named_as_it_was_sent(site: Site) -> N
     await socket.leave()
 
 
-async def test_heartbeats_want_an_answer(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    monkeypatch.setattr(live_socket, "HEARTBEAT_S", 0.02)
-    monkeypatch.setattr(live_socket, "SILENCE_S_MAX", 1.5)
-    silent, alive = Socket(site.app), Socket(site.app)
-    while not silent.task.done():
-        await alive.take_next("heartbeat")
-        alive.say(type="pong")
-    assert (await silent.take_next("bye"))["retry_seconds"] >= 1
-    assert await silent.end() == 4408
-    assert not alive.task.done()
-    await alive.leave()
+def test_heartbeats_want_an_answer() -> None:
+    async def work() -> tuple[float, int]:
+        site, now = Site(), asyncio.get_running_loop().time
+        silent, alive = Socket(site.app), Socket(site.app)
+        lived_s = 0.0
+        while now() < 5 * live_socket.SILENCE_S_MAX:
+            await asyncio.sleep(1)
+            alive.say(type="pong")
+            lived_s = lived_s if silent.task.done() else now()
+        assert (await silent.take_next("bye"))["retry_seconds"] >= 1
+        assert sum(message["type"] == "heartbeat" for message in alive.messages) >= 10
+        assert not alive.task.done()
+        await alive.leave()
+        return lived_s, silent.code
+
+    lived_s, code = run_on_virtual_clock(work())
+    assert code == 4408
+    assert live_socket.SILENCE_S_MAX - 2 <= lived_s <= live_socket.SILENCE_S_MAX + 1
 
 
 async def test_a_client_that_takes_nothing_is_cut() -> None:

@@ -14,6 +14,7 @@ from rtaplatform.serve.connections.deadlines import Deadlines
 from rtaplatform.serve.socket.socket_line import COPIES, SocketGone, SocketLine
 from tests.unit.serve.parts_of_tests import Site
 from tests.unit.serve.socket_of_tests import Socket
+from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
 MB = 1 << 20
 
@@ -51,13 +52,16 @@ async def say_large(line: SocketLine, size: int) -> None:
         await line.say("x" * size)
 
 
-async def test_the_guard_is_told_the_peer_as_it_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guard_is_told_the_peer_as_it_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server gives the port as a text, the guard compares numbers."""
-    site, cut = Site(live_send_timeout_seconds=0.05), list[Peer]()
-    monkeypatch.setattr(site.parts.bounds.guard, "cut", cut.append)
-    socket = Socket(site.app, is_stuck=True, client=("127.0.0.1", "4711"))
-    await socket.end()
-    assert cut == [("127.0.0.1", 4711)]
+
+    async def work() -> list[Peer]:
+        site, peers = Site(live_send_timeout_seconds=2.0), list[Peer]()
+        monkeypatch.setattr(site.parts.bounds.guard, "cut", peers.append)
+        await Socket(site.app, is_stuck=True, client=("127.0.0.1", "4711")).end()
+        return peers
+
+    assert run_on_virtual_clock(work()) == [("127.0.0.1", 4711)]
 
 
 async def test_a_client_that_takes_nothing_is_cut_once_its_time_is_over() -> None:
