@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 from pydantic import ValidationError
@@ -115,6 +116,15 @@ class CostlyStore(MemoryStore):
         return outcome
 
 
+@cache
+def _write_events() -> list[bytes]:
+    event = {
+        "projectId": "demo", "type": "track", "event": "e", "source": "web", "anonymousId": "anna",
+        "timestamp": format_iso_utc(NOW_MS), "receivedAt": format_iso_utc(NOW_MS),
+    }  # fmt: skip
+    return [json.dumps({**event, "messageId": f"m{number}"}).encode() for number in range(40_000)]
+
+
 @pytest.mark.parametrize(("seconds_per_event", "largest"), [(1e-6, 10_000), (1.3e-4, 3_846), (1e-2, 2_000)])
 def test_a_worker_that_catches_up_keeps_to_the_size(seconds_per_event: float, largest: int) -> None:
     partition = Partition("rta.events.web", 0)
@@ -122,12 +132,8 @@ def test_a_worker_that_catches_up_keeps_to_the_size(seconds_per_event: float, la
     store.batch_size, store.seconds_per_event = BatchSize(), seconds_per_event
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts={})
     store.set_projects([ProjectSettings("demo", "UTC", "EUR")], version="v1")
-    for number in range(40_000):
-        event = {
-            "projectId": "demo", "type": "track", "event": "e", "source": "web", "messageId": f"m{number}",
-            "anonymousId": "anna", "timestamp": format_iso_utc(NOW_MS), "receivedAt": format_iso_utc(NOW_MS),
-        }  # fmt: skip
-        broker.append(partition, NOW_MS, b"demo:anna", json.dumps(event).encode())
+    for value in _write_events():
+        broker.append(partition, NOW_MS, b"demo:anna", value)
     log = MemoryLog(broker, 10_000, 1_000)
     log.assign([partition])
     worker = Worker(log, log, store, shards=1, batch_size=store.batch_size)
