@@ -389,7 +389,7 @@ def test_large_events_are_encoded_once_and_outside_the_event_loop() -> None:
             assert (name, lengths) == ("snapshot", [2_001] * 3)
         assert beside.numbers.count(3 * 2_002) == len({id for id, _, _ in first_events})
         beside.numbers.clear()
-        site.shop.take([Happening(NOON)])
+        site.shop.take([Happening(NOON, "Seen")])
         for client in clients:
             _, (_, name, data), *_ = await client.read_events(2)
             assert (name, max(len(result["points"]) for result in data["answers"][0]["results"])) == ("update", 1)
