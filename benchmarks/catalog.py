@@ -51,10 +51,10 @@ def main() -> None:
         ready = json.load(file)
     post(ready, make_rows(ROWS))
     for name, over_http, alone in (("read", read_over_http, read_alone), ("patch", patch_over_http, patch_alone)):
-        ours = load(partial(over_http, ready), options.clients, options.seconds)
-        theirs = load(partial(alone, ready), options.clients, options.seconds)
-        ratio = ours.per_second / theirs.per_second
-        print(f"{name:<6} API {show(ours)}   psycopg {show(theirs)}   ratio {ratio:.2f}")
+        api_figures = load(partial(over_http, ready), options.clients, options.seconds)
+        psycopg_figures = load(partial(alone, ready), options.clients, options.seconds)
+        ratio = api_figures.per_second / psycopg_figures.per_second
+        print(f"{name:<6} API {show(api_figures)}   psycopg {show(psycopg_figures)}   ratio {ratio:.2f}")
     measure_import(ready, options.products)
     forget(ready)
 
@@ -64,18 +64,18 @@ def load(make: Callable[[], Callable[[int], None]], clients: int, seconds: float
     took: list[list[float]] = [[] for _ in range(clients)]
     ends = time.perf_counter() + seconds
 
-    def run(mine: list[float]) -> None:
+    def run(latencies: list[float]) -> None:
         call, chance = make(), random.Random()
         while (started_at := time.perf_counter()) < ends:
             call(chance.randrange(ROWS))
-            mine.append(time.perf_counter() - started_at)
+            latencies.append(time.perf_counter() - started_at)
 
-    threads = [threading.Thread(target=run, args=(mine,)) for mine in took]
+    threads = [threading.Thread(target=run, args=(latencies,)) for latencies in took]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    all_ms = sorted(seconds_taken * 1_000 for mine in took for seconds_taken in mine)
+    all_ms = sorted(seconds_taken * 1_000 for latencies in took for seconds_taken in latencies)
     return Figures(len(all_ms) / seconds, all_ms[len(all_ms) // 2], all_ms[int(len(all_ms) * 0.99)])
 
 
@@ -126,14 +126,14 @@ def patch_alone(ready: dict[str, Any]) -> Callable[[int], None]:
 
 
 def measure_import(ready: dict[str, Any], count: int) -> None:
-    for what in ("new", "the same again", "changed"):
+    for kind in ("new", "the same again", "changed"):
         before, watch = measure_memory_mb(ready), Watch(ready)
         started_at = time.perf_counter()
-        report = post(ready, make_rows(count, brand="B" if what == "changed" else "A"))
+        report = post(ready, make_rows(count, brand="B" if kind == "changed" else "A"))
         took = time.perf_counter() - started_at
         counts = {name: report[name] for name in ("created", "updated", "unchanged", "failed")}
         print(
-            f"import of {count:,} products, {what}: {took:.1f} s, {count / took:,.0f}/s, "
+            f"import of {count:,} products, {kind}: {took:.1f} s, {count / took:,.0f}/s, "
             f"the API grew by {watch.end() - before:.0f} MB, {counts}"
         )
 

@@ -24,8 +24,8 @@ all any asked begun both done each found given gone got held it kept known left 
 some such that them these this those told wanted which who
 """
 NAMELESS = frozenset(_NAMELESS.split())
-# The same in the source: what was done to a thing is no name of it. Fields of classes are read behind the name of their
-# object, so they may be participles (`summary.sent`), as JSON and signals are.
+# The same in source and benchmarks: what was done to a thing is no name of it. Fields of classes are read behind the
+# name of their object, so they may be participles (`summary.sent`), as JSON and signals are.
 _NAMELESS_IN_SOURCE = """
 abandoned added answered applied assigned bounded built capped changed charged chosen cleaned committed compiled
 compressed condemned connected consumed counted covered decided declared decoded deleted denied described drawn dropped
@@ -79,7 +79,7 @@ def test_no_variable_is_named_by_a_pronoun_or_a_participle() -> None:
 def test_no_variable_of_the_source_is_named_by_what_was_done_to_it() -> None:
     counts = {
         to_name(path): number
-        for path in list_files(".py", below="src/rtaplatform")
+        for path in list_files(".py", below="src/rtaplatform") + list_files(".py", below="benchmarks")
         if (number := sum(name in NAMELESS_IN_SOURCE for name in _list_variables(path)))
     }
     assert ratchet(counts, NAMELESS_LISTED) == []
