@@ -26,6 +26,8 @@ NOT_KEPT = (
     "not kept for persons by dimension, sales by place, visits, declared properties and user traits, or (persons by "
     "product) for 8 days only"
 )
+CLOCK_CHANGE = "the clocks of the zone have changed by less than an hour in between"
+NOT_SMALLER = "the period before is not kept in smaller buckets"
 KIND_OF = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
 
@@ -82,11 +84,17 @@ def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple
     finest = find_finest_kept(start, request.project_zone, now_ms, request.kinds)
     last = -(-end_ms // MINUTE_MS)
     for grain in request.kinds[request.kinds.index(finest) :]:
-        _require_grain(request, grain)
+        # Buckets that are kept, and still do not cover the period before, do not fall on its ends.
+        is_shifted = grain is not finest and _is_kept_before(request, finest, start, last)
+        _require_grain(request, grain, is_shifted=is_shifted)
         period = _cut_with_grain(request, grain, start, last)
         if period is not None:
             is_asked = (period.start, period.end) == _round_ends(request, finest, start, last)
-            return period if is_asked else replace(period, reasons=(_say_coarser(grain), *period.reasons))
+            return (
+                period
+                if is_asked
+                else replace(period, reasons=(_say_coarser(grain, is_shifted=is_shifted), *period.reasons))
+            )
     raise InvalidParameter(
         "The period before is no longer kept in buckets of this size.", field="compare",
         hint="Use a shorter or a whole-day period.",
@@ -118,12 +126,25 @@ def _find_problem(start: int, end: int, request: PeriodRequest) -> tuple[str, st
     return None
 
 
-def _require_grain(request: PeriodRequest, grain: BucketKind) -> None:
+def _is_kept_before(request: PeriodRequest, kind: BucketKind, start: int, last: int) -> bool:
+    """Whether buckets of this kind are kept for the whole period of the comparison."""
+    start, end = _round_ends(request, kind, start, last)
+    before = _find_previous_range(request, start, end) or (start, end)
+    smallest = find_finest_kept(before[0], request.project_zone, request.now_ms, request.kinds)
+    return request.kinds.index(smallest) <= request.kinds.index(kind)
+
+
+def _require_grain(request: PeriodRequest, grain: BucketKind, *, is_shifted: bool) -> None:
     interval = request.query.interval
     finest = KIND_OF.get(interval, BucketKind.DAY)
     kinds = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
     if kinds.index(grain) > kinds.index(finest):
         reason = f"kept for {KEPT[finest]} only" if finest in request.kinds else NOT_KEPT
+        if finest in request.kinds and is_shifted:
+            raise InvalidParameter(
+                f"The period before does not begin and end with whole {interval}s: {CLOCK_CHANGE}.", field="interval",
+                allowed=["day", "week", "month", "none"], hint=f"Use interval={NAMES[grain]}, or leave out `compare`.",
+            )  # fmt: skip
         raise InvalidParameter(
             f"Buckets of one {interval} are {reason}, and this period (or the one it is compared with) begins earlier."
             if finest in request.kinds
@@ -183,8 +204,9 @@ def _list_reasons(request: PeriodRequest, start: int, before: tuple[int, int] | 
     return tuple(reasons)
 
 
-def _say_coarser(grain: BucketKind) -> str:
-    return f"`from` and `to` are whole {NAMES[grain]}s: the period before is not kept in smaller buckets."
+def _say_coarser(grain: BucketKind, *, is_shifted: bool) -> str:
+    reason = f"smaller ones do not fall on the period before: {CLOCK_CHANGE}" if is_shifted else NOT_SMALLER
+    return f"`from` and `to` are whole {NAMES[grain]}s: {reason}."
 
 
 def _find_previous_range(request: PeriodRequest, start: int, end: int) -> tuple[int, int] | None:

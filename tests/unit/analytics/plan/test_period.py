@@ -239,3 +239,29 @@ def test_hours_of_a_zone_that_are_not_kept_are_refused_for_the_zone(interval: st
         make_period("Europe/Berlin", find_minute("2026-11-22T12:34"), **fields)
     assert refused.value.field == "timezone"
     assert refused.value.allowed == ["Europe/Berlin"]
+
+
+LORD_HOWE = "Australia/Lord_Howe"
+
+
+@pytest.mark.parametrize("day", ["2026-04-07T12:10", "2026-10-06T12:10"])
+def test_a_change_of_half_an_hour_is_named_as_the_reason_and_not_the_retention(day: str) -> None:
+    now = find_minute(day, LORD_HOWE)
+    question = {"from": "-3d", "to": "now", "compare": "previous_period"}
+    with pytest.raises(InvalidParameter) as refused:
+        make_period(LORD_HOWE, now, interval="hour", **question)
+    assert refused.value.field == "interval"
+    assert "changed by less than an hour" in refused.value.detail
+    assert "60 days" not in refused.value.detail
+    assert refused.value.hint == "Use interval=day, or leave out `compare`."
+    (reason,) = make_period(LORD_HOWE, now, **question).reasons
+    assert reason.startswith("`from` and `to` are whole days: smaller ones do not fall on the period before")
+
+
+def test_hours_that_are_kept_no_more_are_still_named_as_the_reason() -> None:
+    now = find_minute("2026-04-07T12:10", LORD_HOWE)
+    question = {"from": "-31d", "to": "now", "compare": "previous_period"}
+    with pytest.raises(InvalidParameter, match="60 days"):
+        make_period(LORD_HOWE, now, interval="hour", **question)
+    (reason,) = make_period(LORD_HOWE, now, **question).reasons
+    assert reason.endswith("the period before is not kept in smaller buckets.")
