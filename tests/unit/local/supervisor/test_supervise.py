@@ -91,7 +91,7 @@ def test_a_step_that_fails_is_an_error(supervisor: Supervisor, tmp_path: Path) -
 
 def test_a_signal_ends_all_children_the_users_of_others_first(supervisor: Supervisor, tmp_path: Path) -> None:
     ends = tmp_path / "ends"
-    script = "trap 'echo NAME >> ends; exit 0' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo NAME >> ends; exit 0' TERM; : > NAME.ready; while :; do sleep 0.05; done"
 
     def noting(name: str) -> Command:
         return command(tmp_path, "/bin/sh", "-c", script.replace("NAME", name))
@@ -99,7 +99,8 @@ def test_a_signal_ends_all_children_the_users_of_others_first(supervisor: Superv
     with supervisor.stopping_on_signals():
         for tier in Tier:
             supervisor.start(ChildSpec(tier.name, partial(noting, tier.name), tier))
-        time.sleep(0.3)
+        while not all((tmp_path / f"{tier.name}.ready").exists() for tier in Tier):
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(StopRequested):
             list(supervisor.tick(5))
