@@ -100,13 +100,13 @@ class _AddsAll(_OrdersOfFold):
         orders, really = fold._orders, fold._orders.decide
 
         def decide(query: Any) -> Any:
-            if orders._decided is None:
+            if orders._orders_by_minute is None:
                 really(query)
                 repeats = orders.repeats
                 orders.take_back()
                 really(_NoneIsARepeat())
                 orders.repeats = repeats
-            return orders._decided
+            return orders._orders_by_minute
 
         orders.decide = decide
 
