@@ -68,6 +68,10 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+# The reasons that apply before the project is looked up: such a dead letter is of no project, and for operators only.
+BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
+
+
 class RecordOutcome(StrEnum):
     """What becomes of a record: exactly one of these, so `consumed` is their sum."""
 

@@ -17,6 +17,7 @@ from rtaplatform.core.caps import NO_PRODUCT
 from rtaplatform.core.commerce import read_properties
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import (
+    BEFORE_PROJECT,
     COLLECTED_HEADER,
     COMMERCE_EVENTS,
     DEAD_LETTERS_TOPIC,
@@ -109,6 +110,8 @@ class EventReader:
             if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
                 raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead.")
         except Quarantined as error:
+            if error.reason in BEFORE_PROJECT:
+                return None  # as its dead letter, which the project does not see either
             problem = ItemProblem(str(error.reason), error.detail, hint=find_remedy(str(error.reason)))
             return _make_item(record, DEAD, values, problem=problem)
         fields |= _describe_amounts(commerce)

@@ -14,14 +14,12 @@ from enum import StrEnum
 from msgspec import Struct
 
 from rtaplatform.core.errors import NotFound
-from rtaplatform.core.events import COLLECTED_HEADER, Reason
+from rtaplatform.core.events import BEFORE_PROJECT, COLLECTED_HEADER
 from rtaplatform.feed.event_items import DEAD
 from rtaplatform.feed.letter_search import Letter, LetterQuestion, LetterSearch
 from rtaplatform.stream.port import Partition, Replay, ReplayLog, TailRecord, is_origin
 
 REPLAYED_MAX = 1_000  # letters of one call
-# For these the record itself names no project that could be read.
-WITHOUT_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
 
 
 class ReplayResult(StrEnum):
@@ -70,7 +68,7 @@ class LetterReplay:
     def _judge(letter: Letter, record: TailRecord | None) -> ReplayedLetter:
         if letter.kind == DEAD and record is None:
             raise NotFound(f"The dead letter {letter.item.id} is gone.")
-        if record is None or letter.reason in WITHOUT_PROJECT or not is_origin(letter.item.id.encode()):
+        if record is None or letter.reason in BEFORE_PROJECT or not is_origin(letter.item.id.encode()):
             result = ReplayResult.NOT_REPLAYABLE
         else:
             result = ReplayResult.INCOMPLETE if "rta-cut" in record.headers else ReplayResult.REPLAYED

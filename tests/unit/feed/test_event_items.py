@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from rtaplatform.core.events import DEAD_LETTERS_TOPIC, REJECTED_TOPIC, Reason
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.feed.event_items import EventReader, FeedItem
 from rtaplatform.feed.remedies import REMEDIES
-from rtaplatform.stream.port import TailRecord
+from rtaplatform.process.fold.decode_run import decode_run
+from rtaplatform.stream.port import LogRecord, Partition, TailRecord, make_columns
 from tests.unit.feed.memory_tail import NOW_MS, make_event, record
 
 
@@ -141,3 +144,17 @@ def test_long_events_are_cut_and_say_so() -> None:
 
 def test_every_reason_has_a_remedy() -> None:
     assert REMEDIES.keys() == set(Reason)
+
+
+@pytest.mark.parametrize(
+    "excess",
+    [{"padding": "x" * 33_000}, {"properties": json.loads("[" * 40 + "]" * 40)}, {str(n): n for n in range(1_001)}],
+)
+def test_a_record_whose_dead_letter_is_of_no_project_is_of_no_feed(excess: dict[str, Any]) -> None:
+    """The workers judge size, nesting and keys before they look at the project, so the letter is for operators."""
+    value = json.dumps(make_event() | excess).encode()
+    assert EventReader("demo").read(record(value)) is None
+    run = make_columns([LogRecord(Partition("rta.events.web", 0), 0, NOW_MS, b"k", value, 0, False)])
+    (item,) = decode_run(run, 0, {"demo": ProjectSettings("demo")}, 1).items
+    assert item.dead_letter is not None
+    assert item.dead_letter.project == ""

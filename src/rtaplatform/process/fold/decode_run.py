@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
+from rtaplatform.core.events import BEFORE_PROJECT, CALL_NAMES, COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
 from rtaplatform.core.ledger import DEDUP_PARTITIONS
 from rtaplatform.core.projects import SLUG, ProjectSettings
 from rtaplatform.core.sharding import find_shard
@@ -24,10 +24,6 @@ from rtaplatform.process.decode.fast import DecodedEvent, read_event
 from rtaplatform.process.decode.lenient import read_project
 from rtaplatform.process.fold.dedup import NO_LOOKUP, Lookup, plan_lookup
 from rtaplatform.stream.port import DeadLetter, RecordColumns
-
-# The reasons that apply before the project is looked up.
-BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
-
 
 _SLUG = re.compile(SLUG)
 IDENTIFY = CALL_NAMES["identify"]
