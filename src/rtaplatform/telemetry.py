@@ -173,6 +173,15 @@ WORKER_BATCH_SECONDS = _add_histogram(
 WORKER_BATCH_RECORDS = _add_gauge("worker_batch_records", "Records of the last batch.")
 WORKER_LAG = _add_gauge("worker_lag_records", "Records not yet applied.", "topic", "partition")
 WORKER_ADVANCED_AT = _add_gauge("worker_advanced_at_seconds", "When a partition last advanced.", "topic", "partition")
+WORKER_HELD_PARTITIONS = _add_gauge(
+    "worker_held_partitions", "Partitions with records that were read and wait until others have come as far in time."
+)
+WORKER_WAITS_GIVEN_UP = _add_counter(
+    "worker_waits_given_up",
+    "How often others no longer waited for a partition that had more to read and did not advance.",
+    "topic",
+    "partition",
+)
 WORKER_STOPPED = _add_gauge("worker_stopped", "Partitions and shards that stand still until an operator decides.")
 
 # live

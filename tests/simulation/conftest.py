@@ -6,6 +6,7 @@ import pytest
 
 SERVERS = 8  # worlds on the real Valkey
 PEOPLE = 40  # worlds of few people whom several workers meet
+AWAY = 12  # worlds whose workers were away for days
 POISONED = 20  # worlds in which workers end all the time
 
 
@@ -17,6 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "seed_of_a_server": SERVERS,
         "seed_of_people": min(PEOPLE, most),
         "seed_of_poison": POISONED,
+        "seed_of_absence": min(AWAY, most),
     }
     for name, count in seeds.items():
         if name in metafunc.fixturenames:

@@ -11,7 +11,7 @@ import pytest
 from rtaplatform.process.fold.person_state import TOKEN_BYTES
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Applied, Conflicted, Delta, Outcome, PersonWrite
-from tests.simulation import capped, planted, planted_orders, planted_shared, poisoned
+from tests.simulation import capped, planted, planted_catch_up, planted_orders, planted_shared, poisoned
 from tests.simulation.world import World
 
 pytestmark = pytest.mark.tester
@@ -22,6 +22,7 @@ PLANTS: tuple[type[Any], ...] = (
     *planted_orders.PLANTS,
     *capped.PLANTS,
     *poisoned.PLANTS,
+    *planted_catch_up.PLANTS,
 )
 
 
@@ -31,6 +32,8 @@ def make_world(plant: type[Any], seed: int) -> World:
         return capped.make_planted_world(plant, seed)
     if plant in poisoned.PLANTS:
         return poisoned.make_planted_world(plant, seed)
+    if plant in planted_catch_up.PLANTS:
+        return planted_catch_up.make_planted_world(plant, seed)
     if plant in planted_orders.PLANTS:
         return planted_orders.make_planted_world(plant, seed)
     ours = plant in planted_shared.PLANTS

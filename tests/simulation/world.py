@@ -104,7 +104,13 @@ class World:
     # happenings ------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        happenings: list[tuple[float, Callable[[], None]]] = [
+        happenings = self.list_happenings()
+        weights = [weight for weight, _ in happenings]
+        self.rng.choices([happening for _, happening in happenings], weights)[0]()
+
+    def list_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        """What may happen, and how often beside the others."""
+        return [
             (6, self.arrive),
             (12, self.work),
             (1, self.rebalance),
@@ -119,8 +125,6 @@ class World:
             (0.2, self.add_partitions),
             *self.list_more_happenings(),
         ]
-        weights = [weight for weight, _ in happenings]
-        self.rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def list_more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
         """What else may happen: totals are built anew."""
@@ -251,17 +255,20 @@ class World:
             Writes(self.store, self.rng, rate, self),
             shards=self.shards,
             start_call=self.begin_call,
-            limits=WorkerLimits(
-                dedup_ids_cached_max=self.rng.choice([10, 100_000]),
-                person_values_cached_max=self.rng.choice([3, 100_000]),
-                records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
-            ),
+            limits=self.make_limits(),
             job=self.make_job(),
             quarantine=self.quarantine(rate),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
         return Running(worker, log)
+
+    def make_limits(self) -> WorkerLimits:
+        return WorkerLimits(
+            dedup_ids_cached_max=self.rng.choice([10, 100_000]),
+            person_values_cached_max=self.rng.choice([3, 100_000]),
+            records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
+        )
 
     def make_job(self) -> Job:
         """What a process counts, workers' and rebuilds'."""

@@ -36,7 +36,6 @@ MANY_FIELDS = {
     "SimulationPlan": 14,  # what `rta simulate` is asked for
     # State of one long life.
     "Kafka": 14,  # paths, ports and sizes of an embedded server
-    "KafkaConsumer": 13,  # an assignment, and what was fetched of it
     "LiveQuery": 16,  # a question, its versions and its listeners
     "Rebuild": 16,  # the worker's loop and the switch, which must be read together
     "Worker": 13,  # its ports, and the objects that its loop works with

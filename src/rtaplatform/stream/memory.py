@@ -6,7 +6,7 @@ partitions can be added. Several workers may believe that they own the same part
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
@@ -17,6 +17,7 @@ from rtaplatform.stream.port import (
     Partition,
     PollResult,
     RecordColumns,
+    TimedOffset,
     make_columns,
 )
 
@@ -73,6 +74,7 @@ class MemoryLog:
         self._version = 0
         self._own_partitions: frozenset[Partition] = frozenset()
         self._next: dict[Partition, int] = {}
+        self._held_back: frozenset[Partition] = frozenset()
         self._incarnations: dict[Partition, tuple[str, int]] = {}  # the incarnation at the time of the seek
         self.committed: dict[Partition, int] = {}
         self.rejoined = 0
@@ -91,6 +93,8 @@ class MemoryLog:
         runs: list[RecordColumns] = []
         count_max = room = min(self._portion_max, self._batch_max - self._records_taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
+            if partition in self._held_back:
+                continue
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             room -= len(records)
@@ -119,8 +123,16 @@ class MemoryLog:
         }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._next, self._records_taken = dict(positions), 0
+        self._next, self._records_taken, self._held_back = dict(positions), 0, frozenset()
         self._incarnations = {partition: self._broker.read_incarnation(partition) for partition in positions}
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
+        self._held_back = frozenset(partitions)
+
+    def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
+        self.require()
+        records = {p: self._find_next_time(p, time_ms) for p, time_ms in after_ms.items()}
+        return {p: record for p, record in records.items() if record is not None}
 
     def rejoin(self) -> None:
         self.rejoined += 1
@@ -131,6 +143,11 @@ class MemoryLog:
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
         self.require()
         self._broker.dead_letters |= {dead_letter.origin: dead_letter for dead_letter in dead_letters}
+
+    def _find_next_time(self, partition: Partition, after_ms: int) -> TimedOffset | None:
+        records = self._broker.records.get(partition, [])[self._broker.low.get(partition, 0) :]
+        later = (TimedOffset(r.offset, r.timestamp_ms) for r in records if r.timestamp_ms > after_ms)
+        return next(later, None)
 
     def _is_out(self, partition: Partition, offset: int) -> bool:
         is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))

@@ -8,7 +8,7 @@ letters from the thread of its store calls, where a rebuild also calls `read_ext
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -128,6 +128,13 @@ class OffsetRange(Struct, frozen=True):
         return self.high if self.stable is None else min(self.stable, self.high)
 
 
+class TimedOffset(NamedTuple):
+    """The place of a record in its partition, and its timestamp."""
+
+    offset: int
+    timestamp_ms: int
+
+
 class GroupPosition(Struct, frozen=True):
     """The committed offsets of a group, and how many readable records it has still to read."""
 
@@ -175,6 +182,14 @@ class EventLog(Protocol):
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets on. Our other partitions are not read."""
+        ...
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
+        """Read no further in these of our partitions, until the next call or `seek`. All others are read on."""
+        ...
+
+    def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
+        """Ask the brokers for the first record in each partition whose timestamp is later than this, where one is."""
         ...
 
     def rejoin(self) -> None:

@@ -41,7 +41,10 @@ def build_worker(
     log = KafkaConsumer(kafka, settings)  # unless closed, log and store keep the process alive
     cleaner = Cleaner(RedisGenerations(redis_store, store.shards), store.shards)
     limits = WorkerLimits(
-        dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
+        dedup_ids_cached_max=settings.dedup_ids_cached_max,
+        idle_compare_seconds=settings.idle_compare_ms / 1000,
+        batch_records_max=settings.batch_events_max,
+        batch_bytes_max=settings.batch_bytes_max,
     )
     new_worker = worker.Worker(
         log,

@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import inf
 
+from msgspec import structs
+
 from rtaplatform import telemetry
 from rtaplatform.core.control_records import ErasureRecord, read_erasure
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
@@ -76,7 +78,7 @@ class Rebuild:
             Worker,
             log,
             shards=shards,
-            limits=limits,
+            limits=structs.replace(limits, apart_ms_max=inf),  # the log merges the partitions already
             job=job,
             start_call=start_call or start_calls_in_thread(),
             # No supervisor restarts a rebuild: it retries by itself.

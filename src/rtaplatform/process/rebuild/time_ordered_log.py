@@ -13,7 +13,7 @@ ahead, its first records come a little too early. A few thousand records per par
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import accumulate, chain
 
 from rtaplatform.core.events import EVENT_TOPICS
@@ -26,6 +26,7 @@ from rtaplatform.stream.port import (
     PartitionReader,
     PollResult,
     RecordColumns,
+    TimedOffset,
 )
 
 WAIT_SECONDS = 0.05
@@ -125,7 +126,7 @@ class TimeOrderedLog:
         return extents
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        control = self._reader.read_extents(self._list_control_partitions())
+        control = self._reader.read_extents(_list_control(self._partitions))
         offsets = dict(positions) | {p: extent.low for p, extent in control.items()}
         ends = self._readable_ends | {p: extent.readable for p, extent in control.items()}
         self._buffers = [PartitionBuffer(p, offset, ends.get(p, 0)) for p, offset in sorted(offsets.items())]
@@ -143,7 +144,14 @@ class TimeOrderedLog:
         is_whole = not runs or self._records >= self._batch_max or self._bytes >= self._batch_bytes_max
         if is_whole:
             self._records = self._bytes = 0
-        return PollResult(runs, self._list_ends(), is_whole=is_whole)
+        return PollResult(runs, _list_ends(self._buffers), is_whole=is_whole)
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
+        """Do nothing: no partition is read ahead of others."""
+
+    def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
+        """Nobody asks: there are no other workers to wait for."""
+        raise NotImplementedError
 
     def rejoin(self) -> None:
         """Do nothing: this log always has all partitions."""
@@ -177,7 +185,7 @@ class TimeOrderedLog:
 
     def is_control_read(self) -> bool:
         """Whether `rta.control` has been handed out up to its current end. Raises `Unavailable`."""
-        ends = {p: extent.high for p, extent in self._reader.read_extents(self._list_control_partitions()).items()}
+        ends = {p: extent.high for p, extent in self._reader.read_extents(_list_control(self._partitions)).items()}
         offsets = {buffer.partition: buffer.next_offset for buffer in self._buffers if buffer.is_control}
         for buffer in self._buffers:
             buffer.until = max(buffer.until, ends.get(buffer.partition, 0))
@@ -192,12 +200,6 @@ class TimeOrderedLog:
         return {buffer.partition: buffer.start for buffer in self._buffers if not buffer.is_control}
 
     # inside ----------------------------------------------------------------------------------------------------
-
-    def _list_control_partitions(self) -> list[Partition]:
-        return [p for p in self._partitions if p.topic not in EVENT_TOPICS]
-
-    def _list_ends(self) -> dict[Partition, int]:
-        return {b.partition: b.end for b in self._buffers if not b.is_control and not b and b.end is not None}
 
     def _fill_all(self) -> bool:
         """Fill the empty buffers, but those of caught-up partitions only once a batch. Return whether all are ready."""
@@ -228,6 +230,14 @@ class TimeOrderedLog:
             self._control = control
             return []
         return _take_up_to(times[-1], len(times), ready)
+
+
+def _list_control(partitions: Iterable[Partition]) -> list[Partition]:
+    return [p for p in partitions if p.topic not in EVENT_TOPICS]
+
+
+def _list_ends(buffers: Iterable[PartitionBuffer]) -> dict[Partition, int]:
+    return {b.partition: b.end for b in buffers if not b.is_control and not b and b.end is not None}
 
 
 def _read_head_ms(buffer: PartitionBuffer) -> int:

@@ -68,10 +68,19 @@ class Checks:
         self._stalls, self._unowned = StallDetector(), UnownedPartitions()
         self.gauges = PartitionGauges()
 
-    def look(self, positions: Positions, now: float, *, started_at: float, is_idle: bool) -> str:
+    def look(
+        self,
+        positions: Positions,
+        now: float,
+        *,
+        started_at: float,
+        is_idle: bool,
+        held_partitions: Collection[Partition],
+    ) -> str:
         """Return why the worker must find its positions again, or "" if it need not.
 
-        `now` and `started_at`, when the positions were found, are in seconds of the worker's clock.
+        `now` and `started_at`, when the positions were found, are in seconds of the worker's clock. `held_partitions`
+        do not stall: their records wait for other partitions.
         """
         stopped_partitions = {partition for stop in positions.stops if (partition := parse_partition(stop)) is not None}
         try:
@@ -83,7 +92,11 @@ class Checks:
             return "a topic has changed"
         if positions.stops and (stop := self._find_healed(positions, stopped_partitions, extents, now - started_at)):
             return f"{stop} is well again"
-        running_extents = {p: e for p, e in extents.items() if p in positions.extents and str(p) not in positions.stops}
+        running_extents = {
+            p: extent
+            for p, extent in extents.items()
+            if p in positions.extents and str(p) not in positions.stops and p not in held_partitions
+        }
         offsets = {p: positions.find_next_read_offset(p) for p in running_extents}
         stalled_partition = self._stalls.find_stalled(offsets, running_extents, now, is_idle=is_idle)
         if stalled_partition is None:

@@ -23,7 +23,12 @@ class BatchConflict(Exception):
 
 
 class WorkerLimits(Struct, frozen=True):
-    """How much a worker keeps, and how often it compares."""
+    """How much a worker keeps, and how often it compares.
+
+    `held`: what was read, and waits until other partitions have come within `apart_ms_max` of its stream time. With
+    infinity, partitions are read as the log delivers them. A batch ends at `batch_records_max` or `batch_bytes_max` of
+    what was held; the log bounds it otherwise.
+    """
 
     dedup_ids_cached_max: int = 1_000_000
     sketch_members_cached_max: int = 500_000
@@ -31,6 +36,11 @@ class WorkerLimits(Struct, frozen=True):
     orders_known_max: int = 50_000
     records_waiting_max: int = 20_000  # decoded records that wait for what the store must be asked
     idle_compare_seconds: float = 2.0
+    apart_ms_max: float = 3_600_000
+    held_records_max: int = 40_000
+    held_bytes_max: int = 32_000_000
+    batch_records_max: int = 20_000
+    batch_bytes_max: int = 16_000_000
 
 
 class BatchSize:

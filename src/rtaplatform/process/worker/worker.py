@@ -22,6 +22,7 @@ from functools import partial
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.process.alignment.aligned_log import AlignedLog
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.worker.back_off import BackOff
 from rtaplatform.process.worker.checks import Checks, CheckTimes
@@ -58,7 +59,7 @@ class Worker:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._log = log
+        self._log = AlignedLog(log, store, limits, clock)
         self._shards = range(shards) if only is None else sorted(only)
         caches = [ShardCaches(limits, shards) for _ in range(shards)]
         quarantine = quarantine or Quarantine(EndsOfOneProcess())
@@ -84,7 +85,8 @@ class Worker:
     @property
     def is_settled(self) -> bool:
         """Whether everything that was read has been applied, and the assignment is still the one it was read for."""
-        return not self._batch.records and not self._in_flight and not self._must_resume()
+        is_busy = self._batch.records or self._in_flight or self._log.held
+        return not is_busy and not self._must_resume()
 
     def compare_soon(self) -> None:
         """Settle and compare after the next whole batch, however recent the last comparison is."""
@@ -126,7 +128,7 @@ class Worker:
             self._send()
             if self._check_times.is_comparison_due():
                 self._settle()
-                self._compare(is_idle=not portion.runs)
+                self._compare(is_idle=self._log.is_idle)
         if not self._in_flight:  # with a batch in flight, it is not known yet whether the servers are well
             self._back_off.reset()
 
@@ -158,7 +160,7 @@ class Worker:
         self._batch = OpenBatch(self._parts, self._positions, server_s, self._batch.records_max)
         self._parts.quarantine.load(self._positions)
         self._stops.publish(self._positions.stops, partitions)
-        self._log.seek(self._positions.starts)
+        self._log.seek(self._positions)
         self._assignment_version = version
         self._check_times.begin()
         self._checks.gauges.keep_only(partitions)
@@ -229,7 +231,13 @@ class Worker:
         """Notice topics that changed, and stopped partitions or shards that may go on."""
         now = self._check_times.note_look()
         if self._log.read_assignment()[1]:
-            reason = self._checks.look(self._positions, now, started_at=self._check_times.started_at, is_idle=is_idle)
+            reason = self._checks.look(
+                self._positions,
+                now,
+                started_at=self._check_times.started_at,
+                is_idle=is_idle,
+                held_partitions=self._log.held,
+            )
             if reason:
                 raise StateIsStale(reason)
         elif self._checks.must_rejoin(now):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import (
@@ -21,6 +21,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not listed in __all__
     AdminClient,
+    ListOffsetsResultInfo,
     NewTopic,
     OffsetSpec,
 )
@@ -37,7 +38,7 @@ from rtaplatform.stream.kafka.config import (
     TOPICS,
     make_client_config,
 )
-from rtaplatform.stream.port import OffsetRange, Partition
+from rtaplatform.stream.port import OffsetRange, Partition, TimedOffset
 
 TOPICS_VISIBLE_SECONDS_MAX = 30.0
 REJECTED_RETENTION_MS = 7 * 86_400_000
@@ -79,6 +80,15 @@ class Broker:
             p: OffsetRange(PartitionId(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1], stable[p])
             for p in known_partitions
             if p in low and p in high and p in stable
+        }
+
+    def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
+        """The first record in each partition whose timestamp is later than this, where there is one."""
+        specs = {p: OffsetSpec.for_timestamp(max(0, time_ms + 1)) for p, time_ms in after_ms.items()}
+        return {
+            p: TimedOffset(record.offset, record.timestamp)
+            for p, record in self._list_offsets(specs, IsolationLevel.READ_UNCOMMITTED).items()
+            if record.offset >= 0
         }
 
     def find_offsets(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
@@ -158,21 +168,30 @@ class Broker:
         spec: OffsetSpec,
         isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
     ) -> dict[Partition, int]:
-        if not partitions:
-            return {}
-        specs = {TopicPartition(p.topic, p.number): spec for p in partitions}
-        offsets = {}
-        with self._request():
-            answers = self._open_admin().list_offsets(
-                specs, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX
-            )
-            for topic_partition, future in answers.items():
-                with _ignore_missing():
-                    offsets[Partition(topic_partition.topic, topic_partition.partition)] = future.result().offset
+        offsets = {
+            p: record.offset for p, record in self._list_offsets(dict.fromkeys(partitions, spec), isolation).items()
+        }
         unknown = sorted(str(partition) for partition, offset in offsets.items() if offset < 0)
         if unknown:  # -1001: a broker has just come back; taken as an offset, the log would seem to be truncated
             raise Unavailable("kafka", f"does not say where {unknown[0]} begins or ends")
         return offsets
+
+    def _list_offsets(
+        self, specs: Mapping[Partition, OffsetSpec], isolation: IsolationLevel
+    ) -> dict[Partition, ListOffsetsResultInfo]:
+        if not specs:
+            return {}
+        results = {}
+        with self._request():
+            answers = self._open_admin().list_offsets(
+                {TopicPartition(*partition): spec for partition, spec in specs.items()},
+                isolation_level=isolation,
+                request_timeout=REQUEST_SECONDS_MAX,
+            )
+            for answered, future in answers.items():
+                with _ignore_missing():
+                    results[Partition(answered.topic, answered.partition)] = future.result()
+        return results
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[None]:

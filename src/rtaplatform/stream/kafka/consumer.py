@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import compress
 from operator import itemgetter
 from typing import Any
@@ -25,9 +26,25 @@ from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, explain_failed_client, log_error
 from rtaplatform.stream.kafka.config import make_consumer_config, seek, to_topic_partition
 from rtaplatform.stream.kafka.membership import Membership
-from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns, is_origin
+from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns, TimedOffset, is_origin
 
 log_line = telemetry.make_logger("stream")
+
+
+class OpenPoll:
+    """A batch that is being read: what it still has room for, and how long it still waits for records."""
+
+    def __init__(self, worker: WorkerSettings) -> None:
+        self.room, self._bytes_left = worker.batch_events_max, worker.batch_bytes_max
+        self.wait_s = worker.batch_wait_ms_max / 1000
+
+    def add(self, records: int, size: int) -> None:
+        self.room -= records
+        self._bytes_left -= size
+
+    @property
+    def is_full(self) -> bool:
+        return self.room <= 0 or self._bytes_left <= 0
 
 
 class KafkaConsumer:
@@ -39,14 +56,14 @@ class KafkaConsumer:
         self._version = 0
         self._partition_set: frozenset[Partition] = frozenset()
         self._ends: dict[Partition, int] = {}
-        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._held_back: frozenset[Partition] = frozenset()
         self._membership = Membership(worker.group_protocol)
         self._config = make_consumer_config(kafka, worker.group_id) | {
             "max.poll.interval.ms": 1_800_000,
             "error_cb": log_error,
         }
         self._consumer = self._make_consumer()
-        self._open_batch()
+        self._batch = OpenPoll(worker)
         self._topics = list(dict.fromkeys(p.topic for p in partitions)) or list(EVENT_TOPICS)
         assignment = [TopicPartition(p.topic, p.number, 0) for p in partitions]
         if assignment:
@@ -66,17 +83,16 @@ class KafkaConsumer:
         if self._membership.is_refused:
             self._membership.fall_back(self._worker.group_id)
             self.rejoin()
-        count_max = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
+        count_max = min(PORTION, self._batch.room, at_most or PORTION)
         messages = self._consumer.consume(count_max, 0.0)
         if len(messages) < count_max:
             messages += self._wait_for(count_max - len(messages))
-        is_whole = len(messages) < count_max or self._waited_s >= self._worker.batch_wait_ms_max / 1000
+        is_whole = len(messages) < count_max or self._batch.wait_s <= 0
         runs = self._make_runs(messages)
         ends, self._ends = self._ends, {}
-        self._records += len(messages)
-        self._bytes += sum(map(_measure_run, runs))
-        if is_whole or self._records >= self._worker.batch_events_max or self._bytes >= self._worker.batch_bytes_max:
-            self._open_batch()
+        self._batch.add(len(messages), sum(map(_measure_run, runs)))
+        if is_whole or self._batch.is_full:
+            self._batch = OpenPoll(self._worker)
             return PollResult(runs, ends)
         return PollResult(runs, ends, is_whole=False)
 
@@ -87,8 +103,8 @@ class KafkaConsumer:
         return self._broker.read_extents(partitions)
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._open_batch()
-        self._ends = {}
+        self._batch = OpenPoll(self._worker)
+        self._ends, self._held_back = {}, frozenset()
         pauses = [to_topic_partition(p) for p in self._partition_set if p not in positions]
         try:
             self._consumer.pause(pauses)
@@ -97,6 +113,21 @@ class KafkaConsumer:
             self._consumer.resume([to_topic_partition(p) for p in positions])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
+        """Pause these. The client drops what it has fetched of them, and fetches it again once they are let go."""
+        partitions_to_hold = self._partition_set & frozenset(partitions)
+        try:
+            self._consumer.pause([to_topic_partition(p) for p in partitions_to_hold - self._held_back])
+            self._consumer.resume(
+                [to_topic_partition(p) for p in self._partition_set & self._held_back - partitions_to_hold]
+            )
+        except KafkaException as error:
+            raise Unavailable("kafka", error.args[0].str()) from error
+        self._held_back = partitions_to_hold
+
+    def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
+        return self._broker.read_next_times(after_ms)
 
     def rejoin(self) -> None:
         old_consumer, self._consumer = self._consumer, self._make_consumer()
@@ -125,16 +156,11 @@ class KafkaConsumer:
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
 
-    def _open_batch(self) -> None:
-        """Begin a batch: no records, no bytes, no time waited for them yet."""
-        self._records = self._bytes = 0
-        self._waited_s = 0.0
-
     def _wait_for(self, count_max: int) -> list[Message]:
         """Wait for messages; for a whole batch no longer than the settings say."""
         started_at = time.monotonic()
-        messages = self._consumer.consume(count_max, max(0.0, self._worker.batch_wait_ms_max / 1000 - self._waited_s))
-        self._waited_s += time.monotonic() - started_at
+        messages = self._consumer.consume(count_max, max(0.0, self._batch.wait_s))
+        self._batch.wait_s -= time.monotonic() - started_at
         return messages
 
     def _make_runs(self, messages: list[Message]) -> list[RecordColumns]:
@@ -148,7 +174,7 @@ class KafkaConsumer:
             places = list(zip(map(Message.topic, messages), places, strict=True))
         runs = []
         for place in dict.fromkeys(places):
-            partition = self._intern_partition(place if len(self._topics) > 1 else (self._topics[0], place))
+            partition = _intern_partition(place if len(self._topics) > 1 else (self._topics[0], place))
             if places.count(place) == len(places):
                 return [make_message_columns(partition, messages, keys)]
             is_here = [message_place == place for message_place in places]
@@ -161,16 +187,13 @@ class KafkaConsumer:
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
-            self._ends[self._intern_partition((message.topic(), message.partition()))] = message.offset() or 0
+            self._ends[_intern_partition((message.topic(), message.partition()))] = message.offset() or 0
         elif error.code() in SEEK_AGAIN:
             log_line.warning("seek required", reason=error.str())
             self._version += 1
         elif error.fatal():
             raise explain_failed_client(error.str())
         return False
-
-    def _intern_partition(self, place: Any) -> Partition:
-        return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
     def _on_assign(self, consumer: Consumer, assignment: list[TopicPartition]) -> None:
         # Assign with a number as offset: the answer to a logical one (END) may come after our seek, and undo it.
@@ -186,6 +209,11 @@ class KafkaConsumer:
     def _set_partitions(self, partitions: frozenset[Partition]) -> None:
         self._partition_set = partitions
         self._version += 1
+
+
+@cache
+def _intern_partition(place: Any) -> Partition:
+    return Partition(*place)
 
 
 def make_message_columns(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:

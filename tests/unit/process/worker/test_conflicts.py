@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import count
+from math import inf
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,6 +13,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.fold.job import EcommerceJob
 from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
+from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Conflicted, Delta, Outcome
@@ -50,7 +52,8 @@ class Site:
     def make_worker(self, topic: str, **parts: Any) -> ReadingWorker:
         log = MemoryLog(self.broker)
         log.assign([Partition(topic, 0)])
-        return ReadingWorker(log, log, self.store, shards=1, sleep=Mock(), **parts)
+        limits = WorkerLimits(apart_ms_max=inf)  # what meets here may be a day apart
+        return ReadingWorker(log, log, self.store, shards=1, sleep=Mock(), limits=limits, **parts)
 
     def read_totals(self, rollup: str) -> Mapping[str, int]:
         cells = self.store.shards[0].totals.cells

@@ -1,0 +1,166 @@
+"""The log as a worker reads it: no partition is read far ahead of another.   Stage 3 of 6: stream → [process] → store.
+
+Persons take events that are read up to 24 hours late. So a worker that was down for days must not read one partition to
+its end while another one waits at its beginning. This log hands out no record whose stream time is more than
+`apart_ms_max` ahead of the slowest partition that has more to read, whoever reads that. What was read too early is held
+here, and if it is much, the log is told to hold the partition back. Flink calls this watermark alignment
+(nightlies.apache.org/flink, "Generating Watermarks").
+
+Promise: each partition's records are handed out in order, each once. The partition that is furthest behind is never
+held, so some worker always goes on. Limits: `wait_times.py` has for how long others wait for a partition that does not
+advance. Each worker looks at the ledgers once a second, so it may wait that long for another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
+from math import inf
+
+from rtaplatform import telemetry
+from rtaplatform.process.alignment.backlog import Backlog, Ledgers
+from rtaplatform.process.alignment.held_records import HeldRecords, measure_bytes
+from rtaplatform.process.alignment.wait_times import LaggingPartition, WaitTimes
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.positions import Positions
+from rtaplatform.stream.port import PORTION, EventLog, OffsetRange, Partition, PollResult, RecordColumns
+
+RESUME_SHARE = 0.25  # of what a partition may hold, so that a partition is seldom held back
+
+
+class AlignedLog:
+    """An `EventLog`, but that it is told `Positions` when it seeks. `clock` is in seconds."""
+
+    def __init__(self, log: EventLog, ledgers: Ledgers, limits: WorkerLimits, clock: Callable[[], float]) -> None:
+        self._log, self._limits = log, limits
+        self._backlog, self._wait_times = Backlog(log, ledgers, clock), WaitTimes(clock)
+        self._positions = Positions({}, {}, {}, {}, {})
+        self._held: dict[Partition, HeldRecords] = {}
+        self._full: frozenset[Partition] = frozenset()  # those that the log holds back
+        self._is_blocked = False  # the last poll could hand out nothing of what is held
+        self.is_idle = False  # the log had nothing when it was asked last
+        self._records = self._bytes = 0  # of the open batch
+
+    @property
+    def held(self) -> Collection[Partition]:
+        """The partitions of which records were read and not yet handed out."""
+        return self._held.keys()
+
+    def seek(self, positions: Positions) -> None:
+        """Read on from there. What is held is dropped: it is read again."""
+        self._held.clear()
+        self._full, self._is_blocked = frozenset(), False
+        self._records = self._bytes = 0
+        telemetry.WORKER_HELD_PARTITIONS.set(0)
+        self._log.seek(positions.starts)
+        self._positions = positions
+        if self._limits.apart_ms_max < inf:
+            self._backlog.begin(positions)
+
+    def poll(self, at_most: int | None = None) -> PollResult:
+        """As in `EventLog`."""
+        if self._limits.apart_ms_max < inf:
+            self._backlog.look(is_blocked=self._is_blocked)
+        if self._held and (runs := self._take(at_most or PORTION)):
+            return self._give_out(runs, {}, is_whole=False)
+        polled = self._log.poll(at_most)
+        self.is_idle = not polled.runs
+        if not self._held and not self._backlog.list_lagging():
+            return polled
+        ends = self._hold(polled)
+        answer = self._give_out(self._take(at_most or PORTION), ends, is_whole=polled.is_whole)
+        self._note_waiting(is_blocked=not answer.runs)
+        return answer
+
+    def read_assignment(self) -> tuple[int, frozenset[Partition]]:
+        return self._log.read_assignment()
+
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._log.read_extents(partitions)
+
+    def rejoin(self) -> None:
+        self._log.rejoin()
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        self._log.commit(positions)
+
+    # inside ----------------------------------------------------------------------------------------------------
+
+    def _hold(self, polled: PollResult) -> dict[Partition, int]:
+        """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records."""
+        for run in polled.runs:
+            if run.partition not in self._held:
+                self._held[run.partition] = HeldRecords(self._positions.find_stream_time_ms(run.partition))
+            self._held[run.partition].put(run)
+        for partition in polled.ends.keys() & self._held.keys():
+            self._held[partition].end = polled.ends[partition]
+        return {p: end for p, end in polled.ends.items() if p not in self._held}
+
+    def _take(self, at_most: int) -> list[RecordColumns]:
+        """Take the earliest records that may be handed out, of all partitions."""
+        limit_ms = self._find_limit_ms()
+        times_ms = sorted(chain.from_iterable(r.list_times(limit_ms, at_most) for r in self._held.values()))[:at_most]
+        runs = []
+        for partition in sorted(self._held, key=lambda partition: self._held[partition].head_ms) if times_ms else ():
+            run = self._held[partition].take(times_ms[-1], at_most) if at_most else None
+            if run is not None:
+                runs.append(run)
+                at_most -= len(run)
+        return runs
+
+    def _find_limit_ms(self) -> float:
+        """The stream time up to which records may be handed out now, if they are in order."""
+        reached_ms = [records.reach_ms for records in self._held.values()]
+        lagging_ms = [at.stream_time_ms for at in self._list_waited_for().values()]
+        return min([*reached_ms, *lagging_ms], default=inf) + self._limits.apart_ms_max
+
+    def _list_waited_for(self) -> dict[Partition, LaggingPartition]:
+        """The partitions of which something must arrive before what is far ahead is handed out."""
+        lagging = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held}
+        return self._wait_times.select_waited_for(lagging)
+
+    def _give_out(self, runs: list[RecordColumns], ends: Mapping[Partition, int], *, is_whole: bool) -> PollResult:
+        """Hand out what was taken, with the ends of partitions of which nothing is held any more."""
+        drained = {p: records.end for p, records in self._held.items() if not records.count}
+        for partition in drained:
+            del self._held[partition]
+        self._records += sum(map(len, runs))
+        self._bytes += sum(map(measure_bytes, runs))
+        # What was read goes into one batch if it fits, also in several steps.
+        earliest_ms = min((records.head_ms for records in self._held.values()), default=inf)
+        is_whole = is_whole and not (self._held and earliest_ms <= self._find_limit_ms())
+        is_full = self._records >= self._limits.batch_records_max or self._bytes >= self._limits.batch_bytes_max
+        if is_whole or is_full:
+            self._records = self._bytes = 0
+        self._hold_back_full()
+        telemetry.WORKER_HELD_PARTITIONS.set(len(self._held))
+        return PollResult(
+            runs, {**ends, **{p: end for p, end in drained.items() if end is not None}}, is_whole=is_whole or is_full
+        )
+
+    def _hold_back_full(self) -> None:
+        """Have the log hold back partitions of which much is held, until most of that is handed out."""
+        ours = len(self._positions.extents) or 1
+        records_max, bytes_max = self._limits.held_records_max / ours, self._limits.held_bytes_max / ours
+        full = set()
+        for partition, records in self._held.items():
+            share = RESUME_SHARE if partition in self._full else 1.0
+            if records.count > share * records_max or records.bytes > share * bytes_max:
+                full.add(partition)
+        if full != self._full:
+            self._log.hold_back(full)
+            self._full = frozenset(full)
+
+    def _note_waiting(self, *, is_blocked: bool) -> None:
+        """Note which partitions the others wait for."""
+        self._is_blocked = is_blocked and bool(self._held)
+        if self._held:
+            earliest_ms = min(records.head_ms for records in self._held.values())
+            blocking = {
+                p: at
+                for p, at in self._list_waited_for().items()
+                if at.stream_time_ms + self._limits.apart_ms_max < earliest_ms
+                # While the log delivers others of our partitions, this one may only be waiting for its turn.
+                and (self.is_idle or p not in self._positions.extents)
+            }
+            self._wait_times.note(blocking)

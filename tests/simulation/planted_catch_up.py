@@ -1,0 +1,63 @@
+"""Planted bugs of a worker that catches up: each would read somebody's events too late, not at all, or for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+from typing import Any
+
+from msgspec import structs
+
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.positions import Positions
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.stream.memory import MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.simulation.catch_up_world import CatchUpWorld
+
+
+class AlignmentForgotten(Worker):
+    """Partitions are read as the log delivers them."""
+
+    def __init__(self, *ports: Any, limits: WorkerLimits, **parts: Any) -> None:
+        super().__init__(*ports, limits=structs.replace(limits, apart_ms_max=inf), **parts)
+
+
+class OtherWorkersForgotten(Worker):
+    """A worker aligns its own partitions, whatever the others read."""
+
+    def __init__(self, *ports: Any, **parts: Any) -> None:
+        super().__init__(*ports, **parts)
+        self._log._backlog._list_others = set  # type: ignore[method-assign]  # the plant
+
+
+class HeldSurvivesASeek(Worker):
+    """What is held is handed out after positions were found again, before what precedes it now."""
+
+    def __init__(self, *ports: Any, **parts: Any) -> None:
+        super().__init__(*ports, **parts)
+        really, log = self._log.seek, self._log
+
+        def seek(positions: Positions) -> None:
+            records_held = {p: records for p, records in log._held.items() if p in positions.extents}
+            really(positions)
+            log._held.update(records_held)
+
+        log.seek = seek  # type: ignore[method-assign]  # the plant
+
+
+class HeldBackForGood(MemoryLog):
+    """A partition that was held back is never let go."""
+
+    def hold_back(self, partitions: Collection[Partition]) -> None:
+        super().hold_back({*self._held_back, *partitions})
+
+
+WORKERS = (AlignmentForgotten, OtherWorkersForgotten, HeldSurvivesASeek)
+LOGS = (HeldBackForGood,)
+PLANTS: tuple[type[Any], ...] = (*WORKERS, *LOGS)
+
+
+def make_planted_world(plant: type[Any], seed: int) -> CatchUpWorld:
+    """The world of a seed with the plant in it."""
+    return CatchUpWorld(seed, worker=plant) if plant in WORKERS else CatchUpWorld(seed, log=plant)
