@@ -63,12 +63,12 @@ class AlignedLog:
             self._backlog.look(is_blocked=self._is_blocked)
         if self._held and (runs := self._take(at_most or PORTION)):
             return self._give_out(runs, {}, is_whole=False)
-        polled = self._log.poll(at_most)
-        self.is_idle = not polled.runs
+        portion = self._log.poll(at_most)
+        self.is_idle = not portion.runs
         if not self._held and not self._backlog.list_lagging():
-            return polled
-        ends = self._hold(polled)
-        answer = self._give_out(self._take(at_most or PORTION), ends, is_whole=polled.is_whole)
+            return portion
+        ends = self._hold(portion)
+        answer = self._give_out(self._take(at_most or PORTION), ends, is_whole=portion.is_whole)
         self._note_waiting(is_blocked=not answer.runs)
         return answer
 
@@ -86,15 +86,15 @@ class AlignedLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _hold(self, polled: PollResult) -> dict[Partition, int]:
+    def _hold(self, portion: PollResult) -> dict[Partition, int]:
         """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records."""
-        for run in polled.runs:
+        for run in portion.runs:
             if run.partition not in self._held:
                 self._held[run.partition] = HeldRecords(self._positions.find_stream_time_ms(run.partition))
             self._held[run.partition].put(run)
-        for partition in polled.ends.keys() & self._held.keys():
-            self._held[partition].end = polled.ends[partition]
-        return {p: end for p, end in polled.ends.items() if p not in self._held}
+        for partition in portion.ends.keys() & self._held.keys():
+            self._held[partition].end = portion.ends[partition]
+        return {p: end for p, end in portion.ends.items() if p not in self._held}
 
     def _take(self, at_most: int) -> list[RecordColumns]:
         """Take the earliest records that may be handed out, of all partitions."""
@@ -116,8 +116,8 @@ class AlignedLog:
 
     def _list_waited_for(self) -> dict[Partition, LaggingPartition]:
         """The partitions of which something must arrive before what is far ahead is handed out."""
-        lagging = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held}
-        return self._wait_times.select_waited_for(lagging)
+        lagging_partitions = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held}
+        return self._wait_times.select_waited_for(lagging_partitions)
 
     def _give_out(self, runs: list[RecordColumns], ends: Mapping[Partition, int], *, is_whole: bool) -> PollResult:
         """Hand out what was taken, with the ends of partitions of which nothing is held any more."""
@@ -140,8 +140,11 @@ class AlignedLog:
 
     def _hold_back_full(self) -> None:
         """Have the log hold back partitions of which much is held, until most of that is handed out."""
-        ours = len(self._positions.extents) or 1
-        records_max, bytes_max = self._limits.held_records_max / ours, self._limits.held_bytes_max / ours
+        partition_count = len(self._positions.extents) or 1
+        records_max, bytes_max = (
+            self._limits.held_records_max / partition_count,
+            self._limits.held_bytes_max / partition_count,
+        )
         full = set()
         for partition, records in self._held.items():
             share = RESUME_SHARE if partition in self._full else 1.0

@@ -67,21 +67,21 @@ class Backlog:
 
     def list_lagging(self) -> dict[Partition, LaggingPartition]:
         """The partitions that have more to read, as far as is known, and a stream time."""
-        ours = self._list_ours() if self._our_ends else {}
-        return ours | self._others
+        own_partitions = self._list_ours() if self._our_ends else {}
+        return own_partitions | self._others
 
     # ours ------------------------------------------------------------------------------------------------------
 
     def _list_ours(self) -> dict[Partition, LaggingPartition]:
-        positions, lagging = self._positions, {}
+        positions, lagging_partitions = self._positions, {}
         for partition, end in list(self._our_ends.items()):
             offset = positions.find_next_read_offset(partition)
             stream_time_ms = positions.find_stream_time_ms(partition)
             if offset >= end or str(partition) in positions.stops:
                 del self._our_ends[partition]
             elif stream_time_ms > 0 or offset == positions.starts.get(partition):
-                lagging[partition] = LaggingPartition(offset, stream_time_ms)
-        return lagging
+                lagging_partitions[partition] = LaggingPartition(offset, stream_time_ms)
+        return lagging_partitions
 
     def _note_our_ends(self, extents: dict[Partition, OffsetRange]) -> None:
         self._our_ends = {p: extent.readable for p, extent in extents.items() if p in self._positions.extents}
@@ -118,12 +118,12 @@ class Backlog:
         furthest = {p: _find_furthest(p, extent, states) for p, extent in self._extents.items()}
         self._others = self._find_heads({p: at for p, at in furthest.items() if at[0] < self._extents[p].readable})
 
-    def _find_heads(self, lagging: Mapping[Partition, tuple[int, str]]) -> dict[Partition, LaggingPartition]:
+    def _find_heads(self, lagging_partitions: Mapping[Partition, tuple[int, str]]) -> dict[Partition, LaggingPartition]:
         """The stream time at the next record of each: that of the last one, unless the next is the first one later."""
-        times_ms = {p: read_row(row).stream_time_ms if row else -1 for p, (_, row) in lagging.items()}
+        times_ms = {p: read_row(row).stream_time_ms if row else -1 for p, (_, row) in lagging_partitions.items()}
         later = self._log.read_next_times(times_ms) if times_ms else {}
         heads = {}
-        for partition, (offset, _) in lagging.items():
+        for partition, (offset, _) in lagging_partitions.items():
             time_ms = times_ms[partition]
             if partition in later and later[partition].offset <= offset:
                 time_ms = later[partition].timestamp_ms

@@ -49,14 +49,14 @@ class HeldRecords:
         count = bisect_right(times_ms, limit_ms, 0, min(at_most, len(times_ms)))
         if not count:
             return None
-        taken = run.cut(0, count)
+        first_part = run.cut(0, count)
         if count == len(times_ms):
             self._runs.popleft()
         else:
             self._runs[0] = run.cut(count, len(times_ms)), times_ms[count:]
         self.count -= count
-        self.bytes -= measure_bytes(taken)
-        return taken
+        self.bytes -= measure_bytes(first_part)
+        return first_part
 
 
 def measure_bytes(run: RecordColumns) -> int:

@@ -34,9 +34,11 @@ class WaitTimes:
         self._noted_at = clock()
         self._waits: dict[Partition, tuple[int, float]] = {}  # the offset at which we wait for it, and how long so far
 
-    def select_waited_for(self, lagging: Mapping[Partition, LaggingPartition]) -> dict[Partition, LaggingPartition]:
+    def select_waited_for(
+        self, lagging_partitions: Mapping[Partition, LaggingPartition]
+    ) -> dict[Partition, LaggingPartition]:
         """Those of these partitions for which others still wait."""
-        return {p: at for p, at in lagging.items() if not self._is_given_up(p, at.offset)}
+        return {p: at for p, at in lagging_partitions.items() if not self._is_given_up(p, at.offset)}
 
     def note(self, blocking: Mapping[Partition, LaggingPartition]) -> None:
         """Note that others wait for these partitions now."""

@@ -188,9 +188,9 @@ class Broker:
                 isolation_level=isolation,
                 request_timeout=REQUEST_SECONDS_MAX,
             )
-            for answered, future in answers.items():
+            for topic_partition, future in answers.items():
                 with _ignore_missing():
-                    results[Partition(answered.topic, answered.partition)] = future.result()
+                    results[Partition(topic_partition.topic, topic_partition.partition)] = future.result()
         return results
 
     @contextlib.contextmanager
