@@ -39,9 +39,9 @@ class HeldSurvivesASeek(Worker):
         really, log = self._log.seek, self._log
 
         def seek(positions: Positions) -> None:
-            records_held = {p: records for p, records in log._held.items() if p in positions.extents}
+            records_held = {p: records for p, records in log._held_records.items() if p in positions.extents}
             really(positions)
-            log._held.update(records_held)
+            log._held_records.update(records_held)
 
         log.seek = seek  # type: ignore[method-assign]  # the plant
 

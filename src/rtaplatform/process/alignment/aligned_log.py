@@ -35,7 +35,7 @@ class AlignedLog:
         self._log, self._limits = log, limits
         self._backlog, self._wait_times = Backlog(log, ledgers, clock), WaitTimes(clock)
         self._positions = Positions({}, {}, {}, {}, {})
-        self._held: dict[Partition, HeldRecords] = {}
+        self._held_records: dict[Partition, HeldRecords] = {}
         self._full: frozenset[Partition] = frozenset()  # those that the log holds back
         self._is_blocked = False  # the last poll could hand out nothing of what is held
         self.is_idle = False  # the log had nothing when it was asked last
@@ -44,11 +44,11 @@ class AlignedLog:
     @property
     def held(self) -> Collection[Partition]:
         """The partitions of which records were read and not yet handed out."""
-        return self._held.keys()
+        return self._held_records.keys()
 
     def seek(self, positions: Positions) -> None:
         """Read on from there. What is held is dropped: it is read again."""
-        self._held.clear()
+        self._held_records.clear()
         self._full, self._is_blocked = frozenset(), False
         self._records = self._bytes = 0
         telemetry.WORKER_HELD_PARTITIONS.set(0)
@@ -61,11 +61,11 @@ class AlignedLog:
         """As in `EventLog`."""
         if self._limits.apart_ms_max < inf:
             self._backlog.look(is_blocked=self._is_blocked)
-        if self._held and (runs := self._take(at_most or PORTION)):
+        if self._held_records and (runs := self._take(at_most or PORTION)):
             return self._give_out(runs, {}, is_whole=False)
         portion = self._log.poll(at_most)
         self.is_idle = not portion.runs
-        if not self._held and not self._backlog.list_lagging():
+        if not self._held_records and not self._backlog.list_lagging():
             return portion
         ends = self._hold(portion)
         answer = self._give_out(self._take(at_most or PORTION), ends, is_whole=portion.is_whole)
@@ -89,20 +89,24 @@ class AlignedLog:
     def _hold(self, portion: PollResult) -> dict[Partition, int]:
         """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records."""
         for run in portion.runs:
-            if run.partition not in self._held:
-                self._held[run.partition] = HeldRecords(self._positions.find_stream_time_ms(run.partition))
-            self._held[run.partition].put(run)
-        for partition in portion.ends.keys() & self._held.keys():
-            self._held[partition].end = portion.ends[partition]
-        return {p: end for p, end in portion.ends.items() if p not in self._held}
+            if run.partition not in self._held_records:
+                self._held_records[run.partition] = HeldRecords(self._positions.find_stream_time_ms(run.partition))
+            self._held_records[run.partition].put(run)
+        for partition in portion.ends.keys() & self._held_records.keys():
+            self._held_records[partition].end = portion.ends[partition]
+        return {p: end for p, end in portion.ends.items() if p not in self._held_records}
 
     def _take(self, at_most: int) -> list[RecordColumns]:
         """Take the earliest records that may be handed out, of all partitions."""
         limit_ms = self._find_limit_ms()
-        times_ms = sorted(chain.from_iterable(r.list_times(limit_ms, at_most) for r in self._held.values()))[:at_most]
+        times_ms = sorted(chain.from_iterable(r.list_times(limit_ms, at_most) for r in self._held_records.values()))[
+            :at_most
+        ]
         runs = []
-        for partition in sorted(self._held, key=lambda partition: self._held[partition].head_ms) if times_ms else ():
-            run = self._held[partition].take(times_ms[-1], at_most) if at_most else None
+        for partition in (
+            sorted(self._held_records, key=lambda partition: self._held_records[partition].head_ms) if times_ms else ()
+        ):
+            run = self._held_records[partition].take(times_ms[-1], at_most) if at_most else None
             if run is not None:
                 runs.append(run)
                 at_most -= len(run)
@@ -110,30 +114,30 @@ class AlignedLog:
 
     def _find_limit_ms(self) -> float:
         """The stream time up to which records may be handed out now, if they are in order."""
-        reached_ms = [records.reach_ms for records in self._held.values()]
+        reached_ms = [records.reach_ms for records in self._held_records.values()]
         lagging_ms = [at.stream_time_ms for at in self._list_waited_for().values()]
         return min([*reached_ms, *lagging_ms], default=inf) + self._limits.apart_ms_max
 
     def _list_waited_for(self) -> dict[Partition, LaggingPartition]:
         """The partitions of which something must arrive before what is far ahead is handed out."""
-        lagging_partitions = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held}
+        lagging_partitions = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held_records}
         return self._wait_times.select_waited_for(lagging_partitions)
 
     def _give_out(self, runs: list[RecordColumns], ends: Mapping[Partition, int], *, is_whole: bool) -> PollResult:
         """Hand out what was taken, with the ends of partitions of which nothing is held any more."""
-        drained = {p: records.end for p, records in self._held.items() if not records.count}
+        drained = {p: records.end for p, records in self._held_records.items() if not records.count}
         for partition in drained:
-            del self._held[partition]
+            del self._held_records[partition]
         self._records += sum(map(len, runs))
         self._bytes += sum(map(measure_bytes, runs))
         # What was read goes into one batch if it fits, also in several steps.
-        earliest_ms = min((records.head_ms for records in self._held.values()), default=inf)
-        is_whole = is_whole and not (self._held and earliest_ms <= self._find_limit_ms())
+        earliest_ms = min((records.head_ms for records in self._held_records.values()), default=inf)
+        is_whole = is_whole and not (self._held_records and earliest_ms <= self._find_limit_ms())
         is_full = self._records >= self._limits.batch_records_max or self._bytes >= self._limits.batch_bytes_max
         if is_whole or is_full:
             self._records = self._bytes = 0
         self._hold_back_full()
-        telemetry.WORKER_HELD_PARTITIONS.set(len(self._held))
+        telemetry.WORKER_HELD_PARTITIONS.set(len(self._held_records))
         return PollResult(
             runs, {**ends, **{p: end for p, end in drained.items() if end is not None}}, is_whole=is_whole or is_full
         )
@@ -146,7 +150,7 @@ class AlignedLog:
             self._limits.held_bytes_max / partition_count,
         )
         full = set()
-        for partition, records in self._held.items():
+        for partition, records in self._held_records.items():
             share = RESUME_SHARE if partition in self._full else 1.0
             if records.count > share * records_max or records.bytes > share * bytes_max:
                 full.add(partition)
@@ -156,9 +160,9 @@ class AlignedLog:
 
     def _note_waiting(self, *, is_blocked: bool) -> None:
         """Note which partitions the others wait for."""
-        self._is_blocked = is_blocked and bool(self._held)
-        if self._held:
-            earliest_ms = min(records.head_ms for records in self._held.values())
+        self._is_blocked = is_blocked and bool(self._held_records)
+        if self._held_records:
+            earliest_ms = min(records.head_ms for records in self._held_records.values())
             blocking = {
                 p: at
                 for p, at in self._list_waited_for().items()

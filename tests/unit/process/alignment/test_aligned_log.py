@@ -232,7 +232,7 @@ def test_a_partition_of_which_much_is_held_is_held_back_until_little_is_left() -
     for _ in range(9):
         assert site.read() == []
     assert site.log.held_back == [{A}]
-    assert len(site.aligned._held[A]._runs) == 2, "not all was read"
+    assert len(site.aligned._held_records[A]._runs) == 2, "not all was read"
     site.log.deaf = ()
     assert len(site.read_times(40)) == 201
     assert site.log.held_back == [{A}, set()]
