@@ -18,6 +18,8 @@ from rtaplatform.process.people.visit_totals import VisitTotals
 from tests.simulation.people_world import PeopleWorld
 from tests.simulation.planted import make_home
 from tests.simulation.planted_shared import AbsentIsAnyVersion, PersonsNotCompared, TokensStay
+from tests.simulation.scripted import TwoMeetSomebodyNew
+from tests.simulation.world import World
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
@@ -272,8 +274,13 @@ WORKERS = (TokensStay,)
 PLANTS: tuple[type[Any], ...] = (*FOLDS, *STORES, *WORKERS)
 
 
-def make_planted_world(plant: type[Any], seed: int) -> PeopleWorld:
+SCRIPTED: dict[type[Any], type[World]] = {AbsentIsAnyVersion: TwoMeetSomebodyNew}  # what chance seldom finds
+
+
+def make_planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
+    if plant in SCRIPTED:
+        return SCRIPTED[plant](seed, home=make_home(plant))
     if plant in STORES:
         return PeopleWorld(seed, home=make_home(plant), steps=100)
     if plant in WORKERS:
