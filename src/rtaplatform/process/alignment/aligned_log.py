@@ -97,16 +97,15 @@ class AlignedLog:
         return {p: end for p, end in portion.ends.items() if p not in self._held_records}
 
     def _take(self, at_most: int) -> list[RecordColumns]:
-        """Take the earliest records that may be handed out, of all partitions."""
-        limit_ms = self._find_limit_ms()
-        times_ms = sorted(chain.from_iterable(r.list_times(limit_ms, at_most) for r in self._held_records.values()))[
-            :at_most
-        ]
+        """Take what may be handed out: as it was read, or the earliest first if partitions are far apart."""
+        limit_ms, held_records = self._find_limit_ms(), self._held_records
+        earliest_ms = min((records.head_ms for records in held_records.values()), default=0)
+        if any(records.reach_ms > earliest_ms + self._limits.apart_ms_max for records in held_records.values()):
+            lists = (records.list_times(limit_ms, at_most) for records in held_records.values())
+            limit_ms = max(sorted(chain.from_iterable(lists))[:at_most], default=-1)
         runs = []
-        for partition in (
-            sorted(self._held_records, key=lambda partition: self._held_records[partition].head_ms) if times_ms else ()
-        ):
-            run = self._held_records[partition].take(times_ms[-1], at_most) if at_most else None
+        for partition in sorted(held_records, key=lambda partition: held_records[partition].head_ms):
+            run = held_records[partition].take(limit_ms, at_most) if at_most else None
             if run is not None:
                 runs.append(run)
                 at_most -= len(run)

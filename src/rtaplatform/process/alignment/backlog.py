@@ -19,7 +19,7 @@ from rtaplatform.core.ledger import read_row
 from rtaplatform.process.alignment.wait_times import LaggingPartition
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.store.port import ShardState
-from rtaplatform.stream.port import EventLog, OffsetRange, Partition
+from rtaplatform.stream.port import EventLog, OffsetRange, Partition, TimedOffset
 
 ENDS_SECONDS = 5.0  # between looks at the ends of all partitions
 ROWS_SECONDS = 1.0  # between looks at the ledgers, while anything lags
@@ -39,6 +39,7 @@ class Backlog:
         self._our_ends: dict[Partition, int] = {}  # of those that had more to read at the last look
         self._extents: dict[Partition, OffsetRange] = {}  # of the partitions of others
         self._others: dict[Partition, LaggingPartition] = {}  # as the last look found them
+        self._first_times: dict[Partition, TimedOffset] = {}  # of our partitions of which nothing is counted
         self._ends_read_at = self._rows_read_at = clock()
 
     def begin(self, positions: Positions) -> None:
@@ -46,6 +47,8 @@ class Backlog:
         self._positions = positions
         self._extents, self._others = {}, {}
         self._note_our_ends(positions.extents)
+        new = [p for p in self._our_ends if positions.find_stream_time_ms(p) <= 0]
+        self._first_times = self._log.read_next_times(dict.fromkeys(new, -1)) if new else {}
         self._ends_read_at = self._rows_read_at = self._clock()
         self._extents = self._read_extents(self._list_others())
         self._read_rows()
@@ -79,8 +82,10 @@ class Backlog:
             stream_time_ms = positions.find_stream_time_ms(partition)
             if offset >= end or str(partition) in positions.stops:
                 del self._our_ends[partition]
-            elif stream_time_ms > 0 or offset == positions.starts.get(partition):
+            elif stream_time_ms > 0:
                 lagging_partitions[partition] = LaggingPartition(offset, stream_time_ms)
+            elif partition in self._first_times and offset == positions.starts.get(partition):
+                lagging_partitions[partition] = LaggingPartition(offset, self._first_times[partition].timestamp_ms)
         return lagging_partitions
 
     def _note_our_ends(self, extents: dict[Partition, OffsetRange]) -> None:
