@@ -1,8 +1,7 @@
-"""Planted bugs of a worker that catches up: each would read somebody's events too late, not at all, or for ever."""
+"""Planted bugs of a worker that catches up: each would read somebody's events too late, or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from math import inf
 from typing import Any
 
@@ -11,8 +10,6 @@ from msgspec import structs
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.process.worker.worker import Worker
-from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import Partition
 from tests.simulation.catch_up_world import CatchUpWorld
 
 
@@ -46,18 +43,9 @@ class HeldSurvivesASeek(Worker):
         log.seek = seek  # type: ignore[method-assign]  # the plant
 
 
-class HeldBackForGood(MemoryLog):
-    """A partition that was held back is never let go."""
-
-    def hold_back(self, partitions: Collection[Partition]) -> None:
-        super().hold_back({*self._held_back, *partitions})
-
-
-WORKERS = (AlignmentForgotten, OtherWorkersForgotten, HeldSurvivesASeek)
-LOGS = (HeldBackForGood,)
-PLANTS: tuple[type[Any], ...] = (*WORKERS, *LOGS)
+PLANTS: tuple[type[Any], ...] = (AlignmentForgotten, OtherWorkersForgotten, HeldSurvivesASeek)
 
 
 def make_planted_world(plant: type[Any], seed: int) -> CatchUpWorld:
     """The world of a seed with the plant in it."""
-    return CatchUpWorld(seed, worker=plant) if plant in WORKERS else CatchUpWorld(seed, log=plant)
+    return CatchUpWorld(seed, worker=plant)
