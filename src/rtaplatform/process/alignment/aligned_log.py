@@ -8,7 +8,8 @@ here, and if it is much, the log is told to hold the partition back. Flink calls
 
 Promise: each partition's records are handed out in order, each once. The partition that is furthest behind is never
 held, so some worker always goes on. Limits: `wait_times.py` has for how long others wait for a partition that does not
-advance. Each worker looks at the ledgers once a second, so it may wait that long for another one.
+advance. Each worker looks at the ledgers once a second, so it may wait that long for another one. What is handed out at
+once may span more than `apart_ms_max`: a batch is folded person by person, each person's events in order of time.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class AlignedLog:
         self._positions = Positions({}, {}, {}, {}, {})
         self._held_records: dict[Partition, HeldRecords] = {}
         self._full: frozenset[Partition] = frozenset()  # those that the log holds back
+        self._reached_ms = 0  # the stream time up to which the worker had come when it looked at the ends last
         self._is_blocked = False  # the last poll could hand out nothing of what is held
         self.is_idle = False  # the log had nothing when it was asked last
         self._records = self._bytes = 0  # of the open batch
@@ -56,19 +58,23 @@ class AlignedLog:
         self._positions = positions
         if self._limits.apart_ms_max < inf:
             self._backlog.begin(positions)
+            self._reached_ms = max(map(positions.find_stream_time_ms, positions.extents), default=0)
 
     def poll(self, at_most: int | None = None) -> PollResult:
         """As in `EventLog`."""
         if self._limits.apart_ms_max < inf:
             self._backlog.look(is_blocked=self._is_blocked)
-        if self._held_records and (runs := self._take(at_most or PORTION)):
+        count_max = min(PORTION, at_most or PORTION)
+        if self._held_records and (runs := self._take(count_max)):
+            self._is_blocked = False
             return self._give_out(runs, {}, is_whole=False)
         portion = self._log.poll(at_most)
         self.is_idle = not portion.runs
+        self._look_after_jump(portion)
         if not self._held_records and not self._backlog.list_lagging():
             return portion
         ends = self._hold(portion)
-        answer = self._give_out(self._take(at_most or PORTION), ends, is_whole=portion.is_whole)
+        answer = self._give_out(self._take(count_max), ends, is_whole=portion.is_whole)
         self._note_waiting(is_blocked=not answer.runs)
         return answer
 
@@ -86,15 +92,33 @@ class AlignedLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
+    def _look_after_jump(self, portion: PollResult) -> None:
+        """Look at the ends if so much stream time has passed that other partitions are behind, if they have more.
+
+        A worker at the end of its partitions looks only every few seconds. Days of history may come in between.
+        """
+        newest_ms = max((run.timestamps_ms[-1] for run in portion.runs), default=0)
+        if newest_ms > self._reached_ms + self._limits.apart_ms_max:
+            self._reached_ms = newest_ms
+            self._backlog.look(is_blocked=False, has_jumped=True)
+
     def _hold(self, portion: PollResult) -> dict[Partition, int]:
-        """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records."""
+        """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records.
+
+        Also where there is nothing to read before the first record that is held, such as a transaction's marker: other
+        workers learn only by the ledger that it is passed.
+        """
+        passed_offsets = {}
         for run in portion.runs:
-            if run.partition not in self._held_records:
+            if run.partition in self._held_records:
+                self._held_records[run.partition].put(run)
+            elif run.partition in self._positions.extents:  # else it is not ours any more
                 self._held_records[run.partition] = HeldRecords(self._positions.find_stream_time_ms(run.partition))
-            self._held_records[run.partition].put(run)
+                self._held_records[run.partition].put(run)
+                passed_offsets[run.partition] = run.offsets[0]
         for partition in portion.ends.keys() & self._held_records.keys():
             self._held_records[partition].end = portion.ends[partition]
-        return {p: end for p, end in portion.ends.items() if p not in self._held_records}
+        return {p: end for p, end in portion.ends.items() if p not in self._held_records} | passed_offsets
 
     def _take(self, at_most: int) -> list[RecordColumns]:
         """Take what may be handed out: as it was read, or the earliest first if partitions are far apart."""

@@ -5,13 +5,14 @@ furthest ahead counts: quiet shards follow later. The brokers say how late the n
 of the last one, and two workers that each know no more of the other may both have their next record far from it, and
 would wait for each other. A partition whose records have no timestamps has no stream time, and nobody waits for it.
 
-While a server does not answer, what was known stays.
+While a server does not answer, what was known stays, and it is asked again after RETRY_SECONDS. A worker that finds its
+positions meanwhile aligns its own partitions only: it must not depend on brokers that it does not read from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from rtaplatform.core.errors import Stopped, Unavailable
@@ -24,6 +25,7 @@ from rtaplatform.stream.port import EventLog, OffsetRange, Partition, TimedOffse
 ENDS_SECONDS = 5.0  # between looks at the ends of all partitions
 ROWS_SECONDS = 1.0  # between looks at the ledgers, while anything lags
 BLOCKED_SECONDS = 0.1  # while this worker can do nothing but wait
+RETRY_SECONDS = 30.0  # after a look that failed: that may have taken seconds
 
 
 class Ledgers(Protocol):
@@ -41,32 +43,47 @@ class Backlog:
         self._others: dict[Partition, LaggingPartition] = {}  # as the last look found them
         self._first_times: dict[Partition, TimedOffset] = {}  # of our partitions of which nothing is counted
         self._ends_read_at = self._rows_read_at = clock()
+        self._retry_at = 0.0
 
     def begin(self, positions: Positions) -> None:
-        """Look for the first time. Raises `Unavailable` and `Stopped`."""
+        """Look for the first time."""
         self._positions = positions
         self._extents, self._others = {}, {}
         self._note_our_ends(positions.extents)
         new = [p for p in self._our_ends if positions.find_stream_time_ms(p) <= 0]
         self._first_times = self._log.read_next_times(dict.fromkeys(new, -1)) if new else {}
         self._ends_read_at = self._rows_read_at = self._clock()
-        self._extents = self._read_extents(self._list_others())
-        self._read_rows()
+        with self._retrying_later():
+            self._extents = self._read_extents(self._list_others())
+            self._read_rows()
 
-    def look(self, *, is_blocked: bool) -> None:
-        """Look again, if that is due. `is_blocked`: the worker waits for others and has nothing else to do."""
+    def look(self, *, is_blocked: bool, has_jumped: bool = False) -> None:
+        """Look again, if that is due.
+
+        `is_blocked`: the worker waits for others and has nothing else to do. `has_jumped`: much stream time has passed
+        since the last look, so that the ends known since then say little.
+        """
         now = self._clock()
+        if now < self._retry_at:
+            return
         is_lagging = self._our_ends or self._others or is_blocked
         rows_seconds = BLOCKED_SECONDS if is_blocked else ROWS_SECONDS if is_lagging else ENDS_SECONDS
-        is_ends_due = now - self._ends_read_at >= ENDS_SECONDS
+        is_ends_due = has_jumped or now - self._ends_read_at >= ENDS_SECONDS
         if not is_ends_due and not (self._extents and now - self._rows_read_at >= rows_seconds):
             return
         self._rows_read_at = now
-        with suppress(Unavailable, Stopped):
+        with self._retrying_later():
             if is_ends_due:
                 self._ends_read_at = now
                 self._read_ends()
             self._read_rows()
+
+    @contextmanager
+    def _retrying_later(self) -> Iterator[None]:
+        try:
+            yield
+        except (Unavailable, Stopped):
+            self._retry_at = self._clock() + RETRY_SECONDS
 
     def list_lagging(self) -> dict[Partition, LaggingPartition]:
         """The partitions that have more to read, as far as is known, and a stream time."""

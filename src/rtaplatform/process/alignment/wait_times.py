@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rtaplatform import telemetry
 from rtaplatform.stream.port import Partition
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 20.0  # less than UNOWNED_SECONDS of stalls.py, or a worker without partitions would rejoin meanwhile
 LOOK_SECONDS_MAX = 1.0
 
 log_line = telemetry.make_logger("worker")

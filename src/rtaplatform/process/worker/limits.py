@@ -25,9 +25,9 @@ class BatchConflict(Exception):
 class WorkerLimits(Struct, frozen=True):
     """How much a worker keeps, and how often it compares.
 
-    `held`: what was read, and waits until other partitions have come within `apart_ms_max` of its stream time. With
-    infinity, partitions are read as the log delivers them. A batch ends at `batch_records_max` or `batch_bytes_max` of
-    what was held; the log bounds it otherwise.
+    `held_records_max` and `held_bytes_max` bound what was read and waits until other partitions have come within
+    `apart_ms_max` of its stream time. With infinity, partitions are read as the log delivers them. A batch ends at
+    `batch_records_max` or `batch_bytes_max` of what was held; the log bounds it otherwise.
     """
 
     dedup_ids_cached_max: int = 1_000_000

@@ -11,9 +11,11 @@ from msgspec import structs
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.process.alignment.aligned_log import AlignedLog
+from rtaplatform.process.alignment.backlog import RETRY_SECONDS
 from rtaplatform.process.alignment.wait_times import WAIT_SECONDS
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.positions import Positions
+from rtaplatform.process.worker.stalls import UNOWNED_SECONDS
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Advance, Delta
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
@@ -23,10 +25,14 @@ A, B, C = (Partition("rta.events.web", n) for n in range(3))
 HOUR = 3_600_000
 START = 1_795_000_000_000
 FOREVER = START * 2
+MARKER = b"marker"
 
 
 class DeafLog(MemoryLog):
-    """`deaf`: what it does not read, as if brokers did not answer for it. `ends` are told with the next poll."""
+    """`deaf`: what it does not read, as if brokers did not answer for it. `ends` are told with the next poll.
+
+    A record whose value is MARKER takes an offset, and is not read. It must be a portion by itself.
+    """
 
     deaf: Collection[Partition] = ()
     ends: Mapping[Partition, int] = {}
@@ -36,7 +42,7 @@ class DeafLog(MemoryLog):
         before, self._next = self._next, {p: n for p, n in self._next.items() if p not in self.deaf}
         polled = super().poll(at_most)
         self._next = before | self._next
-        return structs.replace(polled, ends=self.ends)
+        return structs.replace(polled, runs=[run for run in polled.runs if run.values != [MARKER]], ends=self.ends)
 
     def hold_back(self, partitions: Collection[Partition]) -> None:
         self.held_back = [*self.held_back, set(partitions)]
@@ -150,13 +156,14 @@ def test_the_end_of_a_partition_waits_for_its_records() -> None:
     assert site.positions.find_next_read_offset(B) == 3
 
 
-def test_a_partition_that_does_not_advance_is_waited_for_thirty_seconds() -> None:
+def test_a_partition_that_does_not_advance_is_waited_for_twenty_seconds() -> None:
     site = Site({A: [0, 5], B: [9, 10]})
     site.log.deaf = {A}
     polls = 0
     while not site.read(seconds=1.0):
         polls += 1
     assert polls == pytest.approx(WAIT_SECONDS, abs=2)
+    assert WAIT_SECONDS < UNOWNED_SECONDS, "a worker without partitions would rejoin while others wait"
     site.seek()
     assert site.read() == [(B, 0), (B, 1)], "it is still at the same offset"
     site.log.deaf = ()
@@ -249,8 +256,61 @@ def test_a_store_or_log_that_does_not_answer_later_changes_nothing() -> None:
     assert site.read(1.0) == []
     site.log.read_extents = fail  # type: ignore[method-assign, assignment]  # away too
     assert site.read(9.0) == []
-    with pytest.raises(Unavailable):
-        site.aligned.seek(site.positions)
+
+
+def test_brokers_of_other_partitions_need_not_answer_when_positions_are_found() -> None:
+    """Nor are they asked again at once: a request that is not answered takes seconds."""
+    site = Site({A: [0, 50], B: [0, 50]}, ours={A})
+    really, questions = site.log.read_extents, list[set[Partition]]()
+
+    def fail(partitions: Any) -> dict[Partition, OffsetRange]:
+        questions.append(set(partitions))
+        raise Unavailable("kafka", "no leader")
+
+    site.log.read_extents = fail  # type: ignore[method-assign]  # away
+    site.aligned.seek(site.positions)
+    assert site.read() + site.read() == [(A, 0), (A, 1)]
+    site.broker.append(A, START + 60 * HOUR, b"k", b"v")
+    assert site.read(RETRY_SECONDS - 1) == [(A, 2)]
+    assert len(questions) == 1
+    site.log.read_extents = really  # type: ignore[method-assign]  # back
+    site.broker.append(A, START + 61 * HOUR, b"k", b"v")
+    assert site.read(1.0) == [], "B is at hour 0"
+
+
+def test_days_that_come_at_once_are_aligned_also_right_after_the_end() -> None:
+    site = Site({A: [0], B: [0]})
+    while sum(map(len, (site.read(), site.read()))):
+        pass
+    for partition in (A, B):
+        for hour in range(1, 200):
+            site.broker.append(partition, START + hour * HOUR, b"k", b"v")
+    times, newest = site.read_times(60), 0.0
+    assert len(times) == 398
+    for time in times:
+        assert time >= newest - 1
+        newest = max(newest, time)
+
+
+def test_a_marker_before_the_next_record_lets_nobody_wait() -> None:
+    """The row of a partition stands before the marker of a transaction, and the brokers name the record behind it."""
+    pair = [Site({A: [0], B: [0]}, ours={ours}) for ours in (A, B)]
+    for site in pair:
+        for partition, hour in ((A, 90), (B, 80)):
+            site.broker.append(partition, -1, b"", MARKER)
+            site.broker.append(partition, START + hour * HOUR, b"k", b"v")
+            site.count(partition, 1, 0)
+        site.seek()
+    for site, partition in zip(pair, (A, B), strict=True):
+        assert site.read(at_most=1) == [(partition, 0)], "it was counted before, and is compared"
+        assert [site.read(at_most=1) for _ in range(3)] == [[]] * 3
+        assert site.positions.find_next_read_offset(partition) == 2, "the others learn it by the ledger"
+    ahead, behind = pair
+    for site in pair:
+        site.count(A, 2, 0)
+        site.count(B, 2, 0)
+    assert behind.read(1.0) == [(B, 2)]
+    assert ahead.read(1.0) == []
 
 
 def test_partitions_that_were_added_count_as_well() -> None:

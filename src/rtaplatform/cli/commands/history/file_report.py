@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def describe_summary(summary: ImportSummary) -> str:
 
 
 def _describe_rest(open_files: Sequence[Path]) -> str:
-    names = " ".join(map(str, open_files))
+    names = shlex.join(map(str, open_files))
     return f"Not imported, or not to its end: {names}\nRun the command again with these. It goes on where it stopped."
 
 
