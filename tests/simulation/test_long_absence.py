@@ -14,6 +14,7 @@ from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
@@ -30,6 +31,7 @@ from tests.unit.analytics.shop import Clock
 TOPIC, PARTITIONS = "rta.events.web", 4
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 NOW_MS = 1_795_345_200_000  # noon in Berlin
+BATCH_MAX = 500
 Sent = tuple[int, int, int]  # partition, Kafka timestamp, the event's own time
 
 
@@ -45,9 +47,12 @@ class Site:
         self.home.set_projects("v1")
         self.places = [Partition(TOPIC, n) for n in range(PARTITIONS)]
         self.appended: list[ConsumedRecord] = []
-        log = MemoryLog(self.broker, 500)
+        log = MemoryLog(self.broker, BATCH_MAX)
         log.assign(self.places)
-        self.worker = Worker(log, log, self.home.store, shards=1, sleep=lambda _: None, clock=lambda: 0.0)
+        limits = WorkerLimits(batch_records_max=BATCH_MAX)
+        self.worker = Worker(
+            log, log, self.home.store, shards=1, limits=limits, sleep=lambda _: None, clock=lambda: 0.0
+        )
 
     def append(self, number: int, sent: Sent) -> None:
         partition, timestamp_ms, own_ms = sent

@@ -46,7 +46,7 @@ class Backlog:
         self._retry_at = 0.0
 
     def begin(self, positions: Positions) -> None:
-        """Look for the first time."""
+        """Look for the first time. Raises `Unavailable` if it is about our own partitions."""
         self._positions = positions
         self._extents, self._others = {}, {}
         self._note_our_ends(positions.extents)
