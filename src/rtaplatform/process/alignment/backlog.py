@@ -5,19 +5,20 @@ furthest ahead counts: quiet shards follow later. The brokers say how late the n
 of the last one, and two workers that each know no more of the other may both have their next record far from it, and
 would wait for each other. A partition whose records have no timestamps has no stream time, and nobody waits for it.
 
-While a server does not answer, what was known stays, and it is asked again after RETRY_SECONDS. A worker that finds its
-positions meanwhile aligns its own partitions only: it must not depend on brokers that it does not read from.
+While a server does not answer, what was known stays, and it is asked again after RETRY_SECONDS. A worker that has to
+find its positions meanwhile tries again for WAIT_SECONDS, and then aligns its own partitions only: it must not depend
+for good on brokers that it does not read from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Protocol
 
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.ledger import read_row
-from rtaplatform.process.alignment.wait_times import LaggingPartition
+from rtaplatform.process.alignment.wait_times import WAIT_SECONDS, LaggingPartition
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import EventLog, OffsetRange, Partition, TimedOffset
@@ -25,7 +26,7 @@ from rtaplatform.stream.port import EventLog, OffsetRange, Partition, TimedOffse
 ENDS_SECONDS = 5.0  # between looks at the ends of all partitions
 ROWS_SECONDS = 1.0  # between looks at the ledgers, while anything lags
 BLOCKED_SECONDS = 0.1  # while this worker can do nothing but wait
-RETRY_SECONDS = 30.0  # after a look that failed: that may have taken seconds
+RETRY_SECONDS = 10.0  # after a look that failed: that may have taken seconds
 
 
 class Ledgers(Protocol):
@@ -43,19 +44,26 @@ class Backlog:
         self._others: dict[Partition, LaggingPartition] = {}  # as the last look found them
         self._first_times: dict[Partition, TimedOffset] = {}  # of our partitions of which nothing is counted
         self._ends_read_at = self._rows_read_at = clock()
-        self._retry_at = 0.0
+        self._failing_since, self._retry_at = inf, 0.0
 
     def begin(self, positions: Positions) -> None:
-        """Look for the first time. Raises `Unavailable` if it is about our own partitions."""
+        """Look for the first time. Raises `Unavailable` and `Stopped`; not for good about partitions of others."""
         self._positions = positions
         self._extents, self._others = {}, {}
         self._note_our_ends(positions.extents)
         new = [p for p in self._our_ends if positions.find_stream_time_ms(p) <= 0]
         self._first_times = self._log.read_next_times(dict.fromkeys(new, -1)) if new else {}
         self._ends_read_at = self._rows_read_at = self._clock()
-        with self._retrying_later():
+        try:
             self._extents = self._read_extents(self._list_others())
             self._read_rows()
+        except (Unavailable, Stopped):
+            self._failing_since = min(self._failing_since, self._clock())
+            if self._clock() - self._failing_since < WAIT_SECONDS:
+                raise
+            self._retry_at = self._clock() + RETRY_SECONDS
+        else:
+            self._failing_since = inf
 
     def look(self, *, is_blocked: bool, has_jumped: bool = False) -> None:
         """Look again, if that is due.
@@ -72,16 +80,11 @@ class Backlog:
         if not is_ends_due and not (self._extents and now - self._rows_read_at >= rows_seconds):
             return
         self._rows_read_at = now
-        with self._retrying_later():
+        try:
             if is_ends_due:
                 self._ends_read_at = now
                 self._read_ends()
             self._read_rows()
-
-    @contextmanager
-    def _retrying_later(self) -> Iterator[None]:
-        try:
-            yield
         except (Unavailable, Stopped):
             self._retry_at = self._clock() + RETRY_SECONDS
 

@@ -268,11 +268,16 @@ def test_brokers_of_other_partitions_need_not_answer_when_positions_are_found() 
         raise Unavailable("kafka", "no leader")
 
     site.log.read_extents = fail  # type: ignore[method-assign]  # away
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            site.aligned.seek(site.positions)
+    site.seconds += WAIT_SECONDS
     site.aligned.seek(site.positions)
+    questions.clear()
     assert site.read() + site.read() == [(A, 0), (A, 1)]
     site.broker.append(A, START + 60 * HOUR, b"k", b"v")
     assert site.read(RETRY_SECONDS - 1) == [(A, 2)]
-    assert len(questions) == 1
+    assert not questions
     site.log.read_extents = really  # type: ignore[method-assign]  # back
     site.broker.append(A, START + 61 * HOUR, b"k", b"v")
     assert site.read(1.0) == [], "B is at hour 0"
