@@ -38,7 +38,6 @@ class AlignedLog:
         self._positions = Positions({}, {}, {}, {}, {})
         self._held_records: dict[Partition, HeldRecords] = {}
         self._full: frozenset[Partition] = frozenset()  # those that the log holds back
-        self._reached_ms = 0  # the stream time up to which the worker had come when it looked at the ends last
         self._is_blocked = False  # the last poll could hand out nothing of what is held
         self.is_idle = False  # the log had nothing when it was asked last
         self._records = self._bytes = 0  # of the open batch
@@ -58,7 +57,6 @@ class AlignedLog:
         self._positions = positions
         if self._limits.apart_ms_max < inf:
             self._backlog.begin(positions)
-            self._reached_ms = max(map(positions.find_stream_time_ms, positions.extents), default=0)
 
     def poll(self, at_most: int | None = None) -> PollResult:
         """As in `EventLog`."""
@@ -70,7 +68,8 @@ class AlignedLog:
             return self._give_out(runs, {}, is_whole=False)
         portion = self._log.poll(at_most)
         self.is_idle = not portion.runs
-        self._look_after_jump(portion)
+        reached_ms = max((run.timestamps_ms[-1] for run in portion.runs), default=0)
+        self._backlog.look_after_jump(reached_ms, self._limits.apart_ms_max)
         if not self._held_records and not self._backlog.list_lagging():
             return portion
         ends = self._hold(portion)
@@ -91,16 +90,6 @@ class AlignedLog:
         self._log.commit(positions)
 
     # inside ----------------------------------------------------------------------------------------------------
-
-    def _look_after_jump(self, portion: PollResult) -> None:
-        """Look at the ends if so much stream time has passed that other partitions are behind, if they have more.
-
-        A worker at the end of its partitions looks only every few seconds. Days of history may come in between.
-        """
-        newest_ms = max((run.timestamps_ms[-1] for run in portion.runs), default=0)
-        if newest_ms > self._reached_ms + self._limits.apart_ms_max:
-            self._reached_ms = newest_ms
-            self._backlog.look(is_blocked=False, has_jumped=True)
 
     def _hold(self, portion: PollResult) -> dict[Partition, int]:
         """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records.

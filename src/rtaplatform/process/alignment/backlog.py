@@ -45,11 +45,13 @@ class Backlog:
         self._first_times: dict[Partition, TimedOffset] = {}  # of our partitions of which nothing is counted
         self._ends_read_at = self._rows_read_at = clock()
         self._failing_since, self._retry_at = inf, 0.0
+        self._reached_ms = 0  # the stream time that was reached when the last jump was looked after
 
     def begin(self, positions: Positions) -> None:
         """Look for the first time. Raises `Unavailable` and `Stopped`; not for good about partitions of others."""
         self._positions = positions
         self._extents, self._others = {}, {}
+        self._reached_ms = max(map(positions.find_stream_time_ms, positions.extents), default=0)
         self._note_our_ends(positions.extents)
         new = [p for p in self._our_ends if positions.find_stream_time_ms(p) <= 0]
         self._first_times = self._log.read_next_times(dict.fromkeys(new, -1)) if new else {}
@@ -87,6 +89,15 @@ class Backlog:
             self._read_rows()
         except (Unavailable, Stopped):
             self._retry_at = self._clock() + RETRY_SECONDS
+
+    def look_after_jump(self, reached_ms: int, apart_ms_max: float) -> None:
+        """Look if so much stream time has passed that other partitions are behind, if they have more to read.
+
+        A worker at the end of its partitions looks only every few seconds. Days of history may come in between.
+        """
+        if reached_ms > self._reached_ms + apart_ms_max:
+            self._reached_ms = reached_ms
+            self.look(is_blocked=False, has_jumped=True)
 
     def list_lagging(self) -> dict[Partition, LaggingPartition]:
         """The partitions that have more to read, as far as is known, and a stream time."""
