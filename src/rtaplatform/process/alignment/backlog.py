@@ -43,8 +43,8 @@ class Backlog:
         self._extents: dict[Partition, OffsetRange] = {}  # of the partitions of others
         self._others: dict[Partition, LaggingPartition] = {}  # as the last look found them
         self._first_times: dict[Partition, TimedOffset] = {}  # of our partitions of which nothing is counted
-        self._ends_read_at = self._rows_read_at = clock()
-        self._failing_since, self._retry_at = inf, 0.0
+        self._ends_read_at = self._rows_read_at = clock()  # after a failure, when to ask again
+        self._failing_since = inf
         self._reached_ms = 0  # the stream time that was reached when the last jump was looked after
 
     def begin(self, positions: Positions) -> None:
@@ -63,7 +63,7 @@ class Backlog:
             self._failing_since = min(self._failing_since, self._clock())
             if self._clock() - self._failing_since < WAIT_SECONDS:
                 raise
-            self._retry_at = self._clock() + RETRY_SECONDS
+            self._ends_read_at = self._rows_read_at = self._clock() + RETRY_SECONDS
         else:
             self._failing_since = inf
 
@@ -74,7 +74,7 @@ class Backlog:
         since the last look, so that the ends known since then say little.
         """
         now = self._clock()
-        if now < self._retry_at:
+        if now < self._rows_read_at:
             return
         is_lagging = self._our_ends or self._others or is_blocked
         rows_seconds = BLOCKED_SECONDS if is_blocked else ROWS_SECONDS if is_lagging else ENDS_SECONDS
@@ -88,7 +88,7 @@ class Backlog:
                 self._read_ends()
             self._read_rows()
         except (Unavailable, Stopped):
-            self._retry_at = self._clock() + RETRY_SECONDS
+            self._ends_read_at = self._rows_read_at = self._clock() + RETRY_SECONDS
 
     def look_after_jump(self, reached_ms: int, apart_ms_max: float) -> None:
         """Look if so much stream time has passed that other partitions are behind, if they have more to read.
