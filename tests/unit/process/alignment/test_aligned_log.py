@@ -11,7 +11,7 @@ from msgspec import structs
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.process.alignment.aligned_log import AlignedLog
-from rtaplatform.process.alignment.backlog import RETRY_SECONDS
+from rtaplatform.process.alignment.backlog import ENDS_SECONDS, RETRY_SECONDS
 from rtaplatform.process.alignment.wait_times import WAIT_SECONDS
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.positions import Positions
@@ -280,7 +280,7 @@ def test_brokers_of_other_partitions_need_not_answer_when_positions_are_found() 
     assert not questions
     site.log.read_extents = really  # type: ignore[method-assign]  # back
     site.broker.append(A, START + 61 * HOUR, b"k", b"v")
-    assert site.read(1.0) == [], "B is at hour 0"
+    assert site.read(ENDS_SECONDS + 1) == [], "B is at hour 0"
 
 
 def test_days_that_come_at_once_are_aligned_also_right_after_the_end() -> None:
