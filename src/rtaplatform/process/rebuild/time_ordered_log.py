@@ -150,8 +150,8 @@ class TimeOrderedLog:
         """Do nothing: no partition is read ahead of others."""
 
     def read_next_times(self, after_ms: Mapping[Partition, int]) -> dict[Partition, TimedOffset]:
-        """Nobody asks: there are no other workers to wait for."""
-        raise NotImplementedError
+        """Return nothing: this log has all partitions, so there is no other worker to wait for."""
+        return {}
 
     def rejoin(self) -> None:
         """Do nothing: this log always has all partitions."""
