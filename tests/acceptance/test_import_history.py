@@ -33,7 +33,8 @@ def run_import(servers: Servers, *arguments: str | Path) -> tuple[int, dict[str,
     }  # fmt: skip
     command = [sys.executable, "-m", "rtaplatform.cli.main", "import", "--from", "csv", "--json", *arguments]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    return process.returncode, json.loads(process.stdout)["files"][0] if process.stdout else {}, process.stderr
+    summaries: list[dict[str, Any]] = json.loads(process.stdout)["files"] if process.stdout else []
+    return process.returncode, summaries[0] if summaries else {}, process.stderr
 
 
 def read_imported(servers: Servers) -> list[tuple[Message, dict[str, Any]]]:

@@ -249,7 +249,7 @@ async def test_erasures_are_asked_for_and_listed(site: Site, client: httpx.Async
     ]
     wrong: list[tuple[Any, str | None]] = [
         ({}, "user_id"), ({"anonymous_ids": []}, "user_id"), ({"user_id": ""}, "user_id"), ({"user": "x"}, "user"),
-        ({"anonymous_ids": "a"}, "anonymous_ids"), ({"anonymous_ids": ["a\x00"]}, "anonymous_ids"), ([], None),
+        ({"anonymous_ids": "a"}, "anonymous_ids"), ({"anonymous_ids": ["a\x00"]}, "anonymous_ids"), ([], "body"),
     ]  # fmt: skip
     for body, field in wrong:
         refused = await client.post("/v1/erasures", json=body)
