@@ -29,6 +29,8 @@ from rtaplatform.stream.port import DeadLetter, RecordColumns
 
 PROJECT = ProjectSettings("bench", "UTC", "EUR")
 ORDERED = "Order Completed"
+# The job's rollups. None has the name of one of the platform's, whose buckets hold other fields and have caps.
+EVENT_COUNTS, PRODUCT_COUNTS, ORDER_CENTS = "event_counts", "product_counts", "order_cents"
 
 
 class BenchProperties(Struct, gc=False):
@@ -148,19 +150,19 @@ class CountsFold:
         users: dict[SketchKey, list[bytes]] = {}
         for minute, (events, persons) in self._minutes.items():
             start = _read_minute(minute)
-            cells[_make_cells_key("products", start)] = {
+            cells[_make_cells_key(PRODUCT_COUNTS, start)] = {
                 f"{event}{SEPARATOR}{product}": n
                 for event, products in events.items()
                 for product, n in products.items()
             }
-            cells[_make_cells_key("counts", start)] = {
+            cells[_make_cells_key(EVENT_COUNTS, start)] = {
                 event: sum(products.values()) for event, products in events.items()
             }
             users[SketchKey(PROJECT.slug, BucketKind.MINUTE, start, "", "")] = list(
                 map(xxhash.xxh3_64_digest, map(str.encode, persons))
             )
         for minute, cents in self._revenue.items():
-            cells[_make_cells_key("revenue", _read_minute(minute))] = {"cents": cents}
+            cells[_make_cells_key(ORDER_CENTS, _read_minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._repeats.make_writes(), counts=self._counts)
 
 

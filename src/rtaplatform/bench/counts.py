@@ -20,7 +20,7 @@ from typing import Any
 import redis
 from pydantic import SecretStr
 
-from rtaplatform.bench.counting_job import PROJECT, Counts, CountsOnce
+from rtaplatform.bench.counting_job import EVENT_COUNTS, ORDER_CENTS, PRODUCT_COUNTS, PROJECT, Counts, CountsOnce
 from rtaplatform.bench.report import describe_commit, describe_machine
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.process.worker.limits import WorkerLimits
@@ -37,6 +37,7 @@ from rtaplatform.stream.port import Partition
 GENERATION = "bench"
 KEPT_SECONDS = 86_400
 WAIT_MS_MAX = 300
+BYTES_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,26 @@ def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Co
     kafka = KafkaSettings(bootstrap_servers=task.kafka)
     settings = WorkerSettings(
         group_id=task.run, group_protocol="classic", batch_events_max=batch,
-        batch_bytes_max=1_000_000_000, batch_wait_ms_max=WAIT_MS_MAX,
+        batch_bytes_max=BYTES_MAX, batch_wait_ms_max=WAIT_MS_MAX,
     )  # fmt: skip
     log = TimedLog(KafkaConsumer(kafka, settings, partitions))
     worker = Worker(
         log, KafkaDeadLetters(kafka), task.store(), shards=1,
-        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, sketch_members_cached_max=0), job=job,
+        limits=_make_limits(batch), job=job,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.read_extents(partitions).items()}
     while not _is_done(worker, ends):
         worker.turn()
     _say("LAST")
     return 0
+
+
+def _make_limits(batch: int) -> WorkerLimits:
+    """Batches are as large here as the log's, as a worker that aligns partitions holds as many records as it reads."""
+    return WorkerLimits(
+        dedup_ids_cached_max=10_000_000, sketch_members_cached_max=0,
+        held_records_max=2 * batch, held_bytes_max=BYTES_MAX, batch_records_max=batch, batch_bytes_max=BYTES_MAX,
+    )  # fmt: skip
 
 
 def _say(word: str) -> None:
@@ -136,14 +145,15 @@ class TimedLog:
 
 def _read_results(job: CountsTask) -> dict[str, dict[str, int]]:
     """Read the results from Redis, in the format of the comparison."""
-    results: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
+    rollups = {EVENT_COUNTS: "counts", PRODUCT_COUNTS: "products", ORDER_CENTS: "revenue_cents"}
+    results: dict[str, dict[str, int]] = {name: {} for name in (*rollups.values(), "uniques")}
     base = redis_keys.make_generation_prefix(0, GENERATION)
     with redis.Redis.from_url(job.redis, decode_responses=True) as client:
         for key in client.scan_iter(f"{base}c:*", count=10_000):
             *_, rollup, _kind, minute = key.split(":")
             for field, n in client.hgetall(key).items():
-                name = "" if rollup == "revenue" else "|" + field.replace(SEPARATOR, "|")
-                results["revenue_cents" if rollup == "revenue" else rollup][f"{minute}{name}"] = int(n)
+                name = "" if rollup == ORDER_CENTS else "|" + field.replace(SEPARATOR, "|")
+                results[rollups[rollup]][f"{minute}{name}"] = int(n)
         for key in client.scan_iter(f"{base}p:*", count=10_000):
             results["uniques"][key.rsplit(":", 1)[1]] = client.pfcount(key)
     return results

@@ -15,12 +15,11 @@ once may span more than `apart_ms_max`: a batch is folded person by person, each
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import chain
 from math import inf
 
 from rtaplatform import telemetry
 from rtaplatform.process.alignment.backlog import Backlog, Ledgers
-from rtaplatform.process.alignment.held_records import HeldRecords, measure_bytes
+from rtaplatform.process.alignment.held_records import HeldRecords, measure_bytes, take_in_order
 from rtaplatform.process.alignment.wait_times import LaggingPartition, WaitTimes
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.positions import Positions
@@ -63,17 +62,22 @@ class AlignedLog:
         if self._limits.apart_ms_max < inf:
             self._backlog.look(is_blocked=self._is_blocked)
         count_max = min(PORTION, at_most or PORTION)
-        if self._held_records and (runs := self._take(count_max)):
-            self._is_blocked = False
-            return self._give_out(runs, {}, is_whole=False)
+        if self._held_records:
+            answer = self._give_out(count_max, {}, is_whole=False)
+            if answer.runs:
+                self._is_blocked = False
+                return answer
         portion = self._log.poll(at_most)
         self.is_idle = not portion.runs
         reached_ms = max((run.timestamps_ms[-1] for run in portion.runs), default=0)
         self._backlog.look_after_jump(reached_ms, self._limits.apart_ms_max)
-        if not self._held_records and not self._backlog.list_lagging():
+        if not self._held_records and self._is_together(portion.runs):
+            self._records += sum(map(len, portion.runs))
+            if portion.is_whole:
+                self._records = self._bytes = 0
             return portion
         ends = self._hold(portion)
-        answer = self._give_out(self._take(count_max), ends, is_whole=portion.is_whole)
+        answer = self._give_out(count_max, ends, is_whole=portion.is_whole)
         self._note_waiting(is_blocked=not answer.runs)
         return answer
 
@@ -90,6 +94,18 @@ class AlignedLog:
         self._log.commit(positions)
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _is_together(self, runs: Collection[RecordColumns]) -> bool:
+        """Whether no record is far ahead of another one, or of a partition that others wait for. So it mostly is."""
+        if not self._backlog.list_lagging():
+            return True
+        reached_ms = {
+            run.partition: max(self._positions.find_stream_time_ms(run.partition), max(run.timestamps_ms))
+            for run in runs
+            if run.partition in self._positions.extents  # else it is not ours any more
+        }
+        times_ms = {p: at.stream_time_ms for p, at in self._list_waited_for().items()} | reached_ms
+        return max(reached_ms.values(), default=0) <= min(times_ms.values(), default=0) + self._limits.apart_ms_max
 
     def _hold(self, portion: PollResult) -> dict[Partition, int]:
         """Hold what was read. Return the ends of partitions of which nothing is held: other ends wait for records.
@@ -109,21 +125,6 @@ class AlignedLog:
             self._held_records[partition].end = portion.ends[partition]
         return {p: end for p, end in portion.ends.items() if p not in self._held_records} | passed_offsets
 
-    def _take(self, at_most: int) -> list[RecordColumns]:
-        """Take what may be handed out: as it was read, or the earliest first if partitions are far apart."""
-        limit_ms, held_records = self._find_limit_ms(), self._held_records
-        earliest_ms = min((records.head_ms for records in held_records.values()), default=0)
-        if any(records.reach_ms > earliest_ms + self._limits.apart_ms_max for records in held_records.values()):
-            lists = (records.list_times(limit_ms, at_most) for records in held_records.values())
-            limit_ms = max(sorted(chain.from_iterable(lists))[:at_most], default=-1)
-        runs = []
-        for partition in sorted(held_records, key=lambda partition: held_records[partition].head_ms):
-            run = held_records[partition].take(limit_ms, at_most) if at_most else None
-            if run is not None:
-                runs.append(run)
-                at_most -= len(run)
-        return runs
-
     def _find_limit_ms(self) -> float:
         """The stream time up to which records may be handed out now, if they are in order."""
         reached_ms = [records.reach_ms for records in self._held_records.values()]
@@ -135,8 +136,10 @@ class AlignedLog:
         lagging_partitions = {p: at for p, at in self._backlog.list_lagging().items() if p not in self._held_records}
         return self._wait_times.select_waited_for(lagging_partitions)
 
-    def _give_out(self, runs: list[RecordColumns], ends: Mapping[Partition, int], *, is_whole: bool) -> PollResult:
-        """Hand out what was taken, with the ends of partitions of which nothing is held any more."""
+    def _give_out(self, at_most: int, ends: Mapping[Partition, int], *, is_whole: bool) -> PollResult:
+        """Hand out what may be, with the ends of partitions of which nothing is held any more."""
+        limit_ms, apart_ms_max = self._find_limit_ms(), self._limits.apart_ms_max
+        runs = take_in_order(self._held_records.values(), limit_ms, apart_ms_max, at_most)
         drained = {p: records.end for p, records in self._held_records.items() if not records.count}
         for partition in drained:
             del self._held_records[partition]

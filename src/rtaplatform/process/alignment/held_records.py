@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from itertools import accumulate
+from collections.abc import Collection
+from itertools import accumulate, chain
 
 from rtaplatform.stream.port import RecordColumns
 
@@ -57,6 +58,25 @@ class HeldRecords:
         self.count -= count
         self.bytes -= measure_bytes(first_part)
         return first_part
+
+
+def take_in_order(
+    held_records: Collection[HeldRecords], limit_ms: float, apart_ms_max: float, at_most: int
+) -> list[RecordColumns]:
+    """Take the records of all partitions up to a stream time: as they were read, or, if partitions are further apart
+    than `apart_ms_max`, the earliest first.
+    """
+    earliest_ms = min((records.head_ms for records in held_records), default=0)
+    if any(records.reach_ms > earliest_ms + apart_ms_max for records in held_records):
+        times_ms = chain.from_iterable(records.list_times(limit_ms, at_most) for records in held_records)
+        limit_ms = max(sorted(times_ms)[:at_most], default=-1)
+    runs = []
+    for records in sorted(held_records, key=lambda records: records.head_ms):
+        run = records.take(limit_ms, at_most) if at_most else None
+        if run is not None:
+            runs.append(run)
+            at_most -= len(run)
+    return runs
 
 
 def measure_bytes(run: RecordColumns) -> int:

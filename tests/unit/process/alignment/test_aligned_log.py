@@ -123,6 +123,20 @@ def test_a_worker_that_is_not_behind_gets_what_the_log_delivers() -> None:
     assert not site.aligned.held
 
 
+def test_what_is_not_far_apart_is_handed_out_as_it_was_read() -> None:
+    """Although all partitions have more to read: nothing is copied, since nothing need be held."""
+    site = Site({A: [0.0] * 100, B: [0.5] * 100, C: [1.0] * 100})
+    for _ in range(6):
+        assert len(site.read()) == 50
+        assert not site.aligned.held
+    assert site.read() == []
+
+
+def test_a_portion_that_reaches_too_far_is_held_also_if_others_are_no_longer_waited_for() -> None:
+    site = Site({A: [0, 0, 3], B: [0, 1, 2], C: [0]})
+    assert site.read_times(9) == [0, 0, 0, 0, 1, 2, 3]
+
+
 def test_no_more_is_handed_out_than_was_asked_for() -> None:
     site = Site({A: [0, 0, 0, 9], B: [0, 0, 8]})
     sizes = [len(site.read(at_most=2)) for _ in range(12)]
