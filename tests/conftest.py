@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop
 from hypothesis import settings
 
@@ -26,6 +27,14 @@ PRINTED_LINES_SHOWN = 30
 # `--hypothesis-profile` takes the other one.
 register_profiles()
 settings.load_profile(WHOLE)
+
+# With all local variables, as structlog shows them by itself, one logged exception takes a second or more.
+structlog.configure(
+    [
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

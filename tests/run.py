@@ -47,6 +47,7 @@ LEFT_OUT = {
     "tests/contract/test_memory_costs.py": "fills a Valkey with tens of thousands of values",
     "tests/contract/test_store_hostile.py": "thousands of spoiled batches: every wrong value in every place",
     "tests/simulation/test_caps.py": "full buckets",
+    "tests/simulation/test_catch_up.py": "days of history; unit tests show how records are aligned",
     "tests/simulation/test_damage.py": "damaged logs",
     "tests/simulation/test_declared_traits.py": "values of traits; declared properties are a smaller world of the kind",
     "tests/simulation/test_edge_cases.py": "24 worlds of edges, each of which has a unit test",

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.over_http import http_lane, http_sender
 from rtaplatform.simulate.over_http.http_lane import CollectorAnswer, HttpLane, UnexpectedAnswer, choose_pause_seconds
 from rtaplatform.simulate.over_http.http_run import CollectorAddress, draw_sdk_events, simulate_over_http
 from rtaplatform.simulate.over_http.sdk_requests import SdkRequest, make_requests
@@ -25,6 +26,7 @@ from rtaplatform.simulate.shop.plan import SimulationPlan
 PLAN = SimulationPlan(time.time_ns() // 1_000_000, rate=0, events_max=300, malformed=0, duplicates=0)
 LOST = 0  # the events are taken, and the connection ends without an answer
 DEAD = -1  # nothing is taken, and the connection ends without an answer
+STEP_SECONDS = 0.01  # how often threads look whether they should end
 
 
 @dataclass
@@ -44,7 +46,7 @@ class ScriptedCollector:
 
         Handler.collector = collector
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(STEP_SECONDS,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -91,6 +93,14 @@ def collector() -> Iterator[ScriptedCollector]:
 
 
 @pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run does after a wait does not depend on how long it was."""
+    monkeypatch.setattr(http_sender, "_STEP_SECONDS", STEP_SECONDS)
+    monkeypatch.setattr(http_sender, "_FLUSH_SECONDS_STOPPED", 0.2)
+    monkeypatch.setattr(http_lane, "_PAUSE_FIRST_SECONDS", STEP_SECONDS)
+
+
+@pytest.fixture
 def request_of_page() -> SdkRequest:
     return make_requests([next(event for event in draw_sdk_events(PLAN) if event.source == "web")], "key")[0]
 
@@ -133,6 +143,7 @@ def test_answers_that_sending_again_does_not_mend(
     lane.close()
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_every_event_arrives_and_is_in_the_truth(collector: ScriptedCollector, tmp_path: Path) -> None:
     collector.script = [(503, ""), (LOST, ""), (429, "1")]
     lines = list[str]()
@@ -145,12 +156,14 @@ def test_every_event_arrives_and_is_in_the_truth(collector: ScriptedCollector, t
     assert lines[-1] == "The collector takes events again."
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_good_event_that_is_refused_ends_the_run(collector: ScriptedCollector) -> None:
     collector.rejected = [{"index": 0, "reason": "too_large"}]
     with pytest.raises(SetupError, match="refused"):
         simulate_over_http(make_run(threading.Event(), []), CollectorAddress(collector.url, "key"))
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_stop_gives_up_what_waits_and_counts_it(collector: ScriptedCollector) -> None:
     collector.script = [(503, "300")] * 1_000
     stopped = threading.Event()
@@ -160,6 +173,7 @@ def test_a_stop_gives_up_what_waits_and_counts_it(collector: ScriptedCollector) 
     assert not collector.taken
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_collector_that_dies_ends_the_run_with_the_number_of_events(
     collector: ScriptedCollector, tmp_path: Path
 ) -> None:
