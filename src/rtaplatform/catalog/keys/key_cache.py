@@ -39,11 +39,13 @@ OVERDUE_SECONDS = 10.0  # after it was fresh; an older entry must be renewed bef
 LOOK_UP_SECONDS_MAX = 3.0
 LEAVE_ALONE_SECONDS = 1.0  # how long a server that failed is not asked again
 AWAY_SECONDS = 10.0  # how long a failure says that the server is away
+_FRESH = telemetry.KEY_LOOKUPS.labels("fresh")
 
 
 class _CachedKey(NamedTuple):
     access: KeyAccess
     read_at: float
+    is_well_typed: bool = False  # the checksum was computed: it takes as long as all else
 
 
 class KeyCache:
@@ -75,11 +77,15 @@ class KeyCache:
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
         """Like `find`, for a key that may be a guess: an unlisted key is looked up only if `may_guess`."""
-        if not 0 < len(key) <= KEY_CHARS_MAX or is_mistyped(key):
-            telemetry.KEY_LOOKUPS.labels("mistyped").inc()
-            return None
-        key_hash = hash_key(key)
-        if key_hash in self._entries or self._is_remembered_as_unknown(key_hash):
+        key_hash = hash_key(key) if 0 < len(key) <= KEY_CHARS_MAX else b""
+        entry = self._entries.get(key_hash)
+        if entry is None or not entry.is_well_typed:
+            if not key_hash or is_mistyped(key):
+                telemetry.KEY_LOOKUPS.labels("mistyped").inc()
+                return None
+            if entry is not None:
+                self._entries[key_hash] = entry._replace(is_well_typed=True)
+        if entry is not None or self._is_remembered_as_unknown(key_hash):
             return await self.find_hashed(key_hash)
         if may_guess and self._guesses.has_room(address):
             with self._guesses.hold(address):
@@ -131,13 +137,13 @@ class KeyCache:
                 return
 
     async def _find(self, key_hash: bytes) -> KeyAccess | None:
+        entry = self._entries.get(key_hash)
+        if entry is not None and self._is_fresh(entry):  # a known key is never remembered as unknown
+            _FRESH.inc()
+            return _drop_expired(entry.access)
         if self._is_remembered_as_unknown(key_hash):
             telemetry.KEY_LOOKUPS.labels("unknown").inc()
             return None
-        entry = self._entries.get(key_hash)
-        if entry is not None and self._is_fresh(entry):
-            telemetry.KEY_LOOKUPS.labels("fresh").inc()
-            return _drop_expired(entry.access)
         if entry is not None and self._may_be_served(entry):
             telemetry.KEY_LOOKUPS.labels("stale").inc()
             if not self._is_left_alone():
@@ -147,7 +153,7 @@ class KeyCache:
         return _drop_expired(await self._read(key_hash, entry))
 
     def _is_remembered_as_unknown(self, key_hash: bytes) -> bool:
-        return self._now() - self._unknown.get(key_hash, -math.inf) <= UNKNOWN_SECONDS
+        return key_hash in self._unknown and self._now() - self._unknown[key_hash] <= UNKNOWN_SECONDS
 
     async def _read(self, key_hash: bytes, entry: _CachedKey | None) -> KeyAccess | None:
         try:

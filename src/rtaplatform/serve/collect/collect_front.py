@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request
 from litestar.connection.base import empty_send
-from litestar.datastructures import Address, Headers
+from litestar.datastructures import MultiDict
 from litestar.types import Receive, Scope, Send
 
 from rtaplatform.core.errors import Busy
@@ -36,20 +36,30 @@ Collect = Callable[[AnyRequest], Awaitable[bytes]]
 _JSON = (b"content-type", b"application/json")
 
 
+class HeaderTexts(dict[str, str]):
+    """A request's headers, whose names are lower-case. Of several with one name `get` finds the first."""
+
+    @classmethod
+    def read(cls, headers: Sequence[tuple[bytes, bytes]]) -> HeaderTexts:
+        return cls([(name.decode("latin-1"), value.decode("latin-1")) for name, value in reversed(headers)])
+
+
 class CollectRequest(Request[Any, Any, Any]):
-    """A request whose headers and address are made once, and not at each look."""
+    """A request without the framework's caches, since hardly a collecting call has a query."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive, empty_send)
-        self._own_headers, self._own_client = Headers.from_scope(scope), super().client
+        self.scope, self.receive, self.send = cast(Any, scope), receive, empty_send
+        self._own_headers = HeaderTexts.read(cast(Any, scope)["headers"])
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> Any:
         return self._own_headers
 
     @property
-    def client(self) -> Address | None:
-        return self._own_client
+    def query_params(self) -> MultiDict[Any]:
+        if not self.scope.get("query_string"):
+            return MultiDict()
+        return Request[Any, Any, Any](cast(Any, self.scope), self.receive).query_params
 
 
 class CollectFront:

@@ -112,17 +112,16 @@ async def refuse_unknown(
 
 def find_address(connection: AnyConnection, parts: Dependencies) -> str:
     """Return the client's address. X-Forwarded-For counts only if a trusted proxy sent it."""
-    client, proxies = connection.client.host if connection.client else "", parts.limits.trusted_proxies
-    # Anybody can send this header, so it is read only if there are trusted proxies.
-    addresses = connection.headers.getall("x-forwarded-for", []) if proxies else []
-    return find_forwarded_address(client, addresses, proxies)
+    return find_scope_address(connection.scope, parts.limits.trusted_proxies)
 
 
 def find_scope_address(scope: Any, proxies: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the same, of a request that is no object yet."""
     client = scope["client"][0] if scope.get("client") else ""
+    if not proxies:  # anybody can send the header
+        return _normalize_address(client)
     addresses = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return find_forwarded_address(client, addresses if proxies else [], proxies)
+    return find_forwarded_address(client, addresses, proxies)
 
 
 def is_from_trusted_proxy(connection: AnyConnection, parts: Dependencies) -> bool:

@@ -147,6 +147,18 @@ async def test_a_key_with_a_wrong_checksum_is_never_looked_up() -> None:
     assert shelf.reads == 0
 
 
+async def test_a_wrong_checksum_is_refused_of_a_key_that_is_cached_too() -> None:
+    shelf = Shelf()
+    ring = make_ring(shelf, Clock())
+    key = make_key("write")
+    wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
+    shelf.listed = [key, wrong]
+    assert await ring.find(wrong) == ACCESS  # as an operator's session does
+    for _ in range(2):
+        assert await ring.find_from("1.2.3.4", key, may_guess=True) == ACCESS
+        assert await ring.find_from("1.2.3.4", wrong, may_guess=True) is None
+
+
 async def test_a_valid_key_passes_where_its_address_has_guessed_all_that_it_may() -> None:
     """Also in a process that has never seen it."""
     shelf, clock = Shelf(), Clock()

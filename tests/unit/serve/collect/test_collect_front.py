@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
-from rtaplatform.serve.collect.collect_front import CollectFront
+from rtaplatform.serve.collect.collect_front import CollectFront, HeaderTexts
 from rtaplatform.settings import ApiHalf
 from tests.unit.serve.parts_of_tests import Site, Stream
 
@@ -100,6 +100,11 @@ def test_what_the_front_takes(method: str, path: str, raw_path: bytes, is_taken:
     scope = {"type": "http", "method": method, "path": path, "raw_path": raw_path}
     assert CollectFront(FRONT.parts).takes(scope) is is_taken
     assert not CollectFront(Site(only=ApiHalf.QUERY).parts).takes(scope)
+
+
+def test_the_first_of_several_headers_with_one_name_counts() -> None:
+    headers = HeaderTexts.read([(b"sentat", b"1"), (b"origin", b"\xe4"), (b"sentat", b"2")])
+    assert headers == {"sentat": "1", "origin": "\xe4"}
 
 
 async def test_a_stop_answers_calls_that_wait() -> None:
