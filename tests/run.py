@@ -71,6 +71,10 @@ LEFT_OUT = {
     "tests/unit/local/test_launcher.py": "starts a shell for each test",
     "tests/unit/operate/test_recount_of_a_worker.py": "three days of a shop, counted twice",
     "tests/unit/process/people/test_people.py::test_three_devices_in_any_order_are_one_person": "720 orders",
+    "tests/unit/process/worker/test_batch_size.py::test_a_worker_that_catches_up_keeps_to_the_size": "120,000 events",
+    "tests/unit/process/worker/test_poison.py::test_any_number_of_poison_records_is_quarantined_finally": (
+        "a worker begins again and again with hundreds of records"
+    ),
     "tests/unit/simulate/oracle/test_oracle_work.py": "of the oracle: how its work grows",
     "tests/unit/simulate/over_http/test_sdk_events.py": "of the simulator",
     "tests/unit/simulate/test_people_of_the_shop.py": "of the simulator",

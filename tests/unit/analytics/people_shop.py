@@ -31,12 +31,14 @@ class PeopleShop(Shop):
 
     def visit(self, *events: Seen) -> None:
         """One batch."""
-        before = Counter(self.site.totals)
+        before, self.site.totals = self.site.totals, Counter()
         self.site.take(*events)
+        changes, self.site.totals = self.site.totals, before
+        before.update(changes)
         self.events += events
         delta = Delta(moves=[self._move(len(events))])
-        for (rollup, kind, start, name), n in self.site.totals.items():
-            if change := n - before[(rollup, kind, start, name)]:
+        for (rollup, kind, start, name), change in changes.items():
+            if change:
                 delta.cells.setdefault(CellsKey(self.project.slug, rollup, KIND[kind], start), {})[name] = change
         for event in events:
             self._see(delta, event)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime
+from functools import cache
 from random import Random
 
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.projects import ProjectSettings
 from tests.unit.analytics.people_shop import PeopleShop
 from tests.unit.process.people.people_site import Seen
@@ -51,8 +55,16 @@ def make_world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop
 
 
 def make_any_world(seed: int) -> tuple[PeopleShop, Random]:
+    """Read it only: others ask the same store, each with an engine of its own."""
     rng = Random(f"people {seed}")
-    return make_world(seed, parse_instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS)), rng
+    kept = _make_kept_world(seed, parse_instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS))
+    shop = copy(kept)
+    shop.freshness = FreshnessTracker()
+    shop.engine = Engine(shop.reader, shop.freshness, shop.clock)
+    return shop, rng
+
+
+_make_kept_world = cache(make_world)
 
 
 def make_berlin() -> PeopleShop:

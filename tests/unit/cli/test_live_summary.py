@@ -60,7 +60,7 @@ def api() -> Iterator[tuple[StandIn, str]]:
             """Keep quiet."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield stand_in, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -44,7 +44,7 @@ def worker() -> Iterator[str]:
             """Keep quiet."""
 
     server = HTTPServer(("127.0.0.1", 0), WorkerSignals)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/metrics"
     server.shutdown()
     server.server_close()

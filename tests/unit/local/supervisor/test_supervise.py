@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.local.supervisor import supervisor as supervisor_module
 from rtaplatform.local.supervisor.child_process import LOG_BYTES_MAX, ChildProcess, Command, make_plain_environment
 from rtaplatform.local.supervisor.supervisor import ChildSpec, StopRequested, Supervisor, Tier
 
@@ -25,6 +27,13 @@ def command(folder: Path, *argv: str) -> Command:
 
 def make_sleeper(folder: Path, name: str = "sleeper", tier: Tier = Tier.STAGE) -> ChildSpec:
     return ChildSpec(name, lambda: command(folder, "/bin/sh", "-c", "exec sleep 60"), tier)
+
+
+@pytest.fixture
+def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor's seconds are a tenth of ours, its pauses and its time limits alike."""
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() * 10, sleep=lambda seconds: time.sleep(seconds / 10))
+    monkeypatch.setattr(supervisor_module, "time", clock)
 
 
 @pytest.fixture
@@ -179,6 +188,7 @@ def make_full_disk(times: list[int]) -> Callable[[], None]:
     return write
 
 
+@pytest.mark.usefixtures("fast_clock")
 def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
     supervisor: Supervisor, tmp_path: Path, lines: list[str]
 ) -> None:
@@ -186,9 +196,9 @@ def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
     supervisor.on_change = make_full_disk(failures_ahead)
     with supervisor.stopping_on_signals():
         supervisor.start(make_sleeper(tmp_path))
-        supervisor.wait_for("sleeper", lambda: True, 5)
+        supervisor.wait_for("sleeper", lambda: True, 50)
         os.kill(supervisor.list_pids()["sleeper"], signal.SIGKILL)
-        for _ in supervisor.tick(10):
+        for _ in supervisor.tick(100):
             if failures_ahead[0] < 0 and "sleeper" in supervisor.list_pids():
                 break
         assert "sleeper" in supervisor.list_pids()
@@ -197,6 +207,7 @@ def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
     assert len([line for line in lines if line.startswith("cannot note")]) == 1
 
 
+@pytest.mark.usefixtures("fast_clock")
 def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
     supervisor: Supervisor, tmp_path: Path, lines: list[str]
 ) -> None:
@@ -209,10 +220,10 @@ def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
 
     with supervisor.stopping_on_signals():
         supervisor.start(ChildSpec("kafka", made))
-        supervisor.wait_for("kafka", lambda: True, 5)
+        supervisor.wait_for("kafka", lambda: True, 50)
         first, failures_ahead[0] = supervisor.list_pids()["kafka"], 2
         os.kill(first, signal.SIGKILL)
-        for _ in supervisor.tick(10):
+        for _ in supervisor.tick(100):
             if supervisor.list_pids().get("kafka", first) != first:
                 break
         assert supervisor.list_pids()["kafka"] != first
@@ -231,16 +242,17 @@ def test_a_first_start_that_fails_is_said(supervisor: Supervisor, tmp_path: Path
         supervisor.start(ChildSpec("kafka", made))
 
 
+@pytest.mark.usefixtures("fast_clock")
 def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
     looks: list[bool] = []
     child = replace(make_sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.list_pids()))
     with supervisor.stopping_on_signals():
         supervisor.start(child)
-        for _ in supervisor.tick(0.2):
+        for _ in supervisor.tick(2):
             pass
         assert looks == [], "not before it is ready"
-        supervisor.wait_for("sleeper", lambda: True, 5)
-        for _ in supervisor.tick(10):
+        supervisor.wait_for("sleeper", lambda: True, 50)
+        for _ in supervisor.tick(100):
             if looks:
                 break
     assert looks == [True]

@@ -9,6 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from rtaplatform.analytics.answer.side_thread import INLINE_MAX, SideThread, WorkResult
+from rtaplatform.analytics.live import live_query
 from rtaplatform.serve.http.ticket_vault import TicketVault
 from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.serve.query import key_watch
@@ -101,7 +102,8 @@ async def test_a_key_that_cannot_be_looked_up_ends_the_stream_but_is_not_called_
     assert site.hub.connections == 0
 
 
-async def test_an_outage_is_a_problem_event_and_the_stream_goes_on() -> None:
+async def test_an_outage_is_a_problem_event_and_the_stream_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_query, "RETRY_S", 0.02)
     site = Site()
     running = asyncio.create_task(site.hub.run())
     client = stream(site)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rtaplatform.analytics.live import live_query
 from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.client.reducer import apply_message
@@ -181,7 +182,8 @@ async def test_more_than_20_messages_a_second_wait(site: Site) -> None:
     await socket.leave()
 
 
-async def test_an_outage_is_an_error_and_the_subscription_goes_on(site: Site) -> None:
+async def test_an_outage_is_an_error_and_the_subscription_goes_on(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    monkeypatch.setattr(live_query, "RETRY_S", 0.02)
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
     await socket.take_next("snapshot")

@@ -11,12 +11,19 @@ from rtaplatform import telemetry
 from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, ByteBudget
 from rtaplatform.serve.connections.connection_guard import Peer
 from rtaplatform.serve.connections.deadlines import Deadlines
+from rtaplatform.serve.socket import socket_line
 from rtaplatform.serve.socket.socket_line import COPIES, SocketGone, SocketLine
 from tests.unit.serve.parts_of_tests import Site
 from tests.unit.serve.socket_of_tests import Socket
 from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
 MB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here no guard ends a connection that is cut."""
+    monkeypatch.setattr(socket_line, "CUT_SECONDS_MAX", 0.01)
 
 
 class Server:
