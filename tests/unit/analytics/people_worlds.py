@@ -57,14 +57,14 @@ def make_world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop
 def make_any_world(seed: int) -> tuple[PeopleShop, Random]:
     """Read it only: others ask the same store, each with an engine of its own."""
     rng = Random(f"people {seed}")
-    kept = _make_kept_world(seed, parse_instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS))
-    shop = copy(kept)
+    world = _make_world_once(seed, parse_instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS))
+    shop = copy(world)
     shop.freshness = FreshnessTracker()
     shop.engine = Engine(shop.reader, shop.freshness, shop.clock)
     return shop, rng
 
 
-_make_kept_world = cache(make_world)
+_make_world_once = cache(make_world)
 
 
 def make_berlin() -> PeopleShop:

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+import pytest
 from litestar import Litestar
 
+from rtaplatform.analytics.live import live_query
 from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
@@ -50,6 +52,12 @@ class Keys:
                 return None
             self.guesses.append(key)
         return await self.find(key)
+
+
+def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of live queries: after an outage they look again at once."""
+    monkeypatch.setattr(live_query, "RETRY_S", 0.02)
+    monkeypatch.setattr(live_query, "IDLE_S", 0.02)
 
 
 class Site:

@@ -9,13 +9,12 @@ from unittest.mock import ANY
 import pytest
 
 from rtaplatform.analytics.answer.side_thread import INLINE_MAX, SideThread, WorkResult
-from rtaplatform.analytics.live import live_query
 from rtaplatform.serve.http.ticket_vault import TicketVault
 from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.serve.query import key_watch
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import NOON, Happening, Shop
-from tests.unit.serve.parts_of_tests import Site, Stream
+from tests.unit.serve.parts_of_tests import Site, Stream, shorten_pauses
 from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
 EVENTS = {"metrics": "events,online"}
@@ -103,14 +102,13 @@ async def test_a_key_that_cannot_be_looked_up_ends_the_stream_but_is_not_called_
 
 
 async def test_an_outage_is_a_problem_event_and_the_stream_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_query, "RETRY_S", 0.02)
+    shorten_pauses(monkeypatch)
     site = Site()
     running = asyncio.create_task(site.hub.run())
     client = stream(site)
     await client.read_events(1)
     await asyncio.sleep(0.05)
-    # The notifications still come, since only reading is away.
-    site.shop.take([Happening(NOON)])
+    site.shop.take([Happening(NOON)])  # the notifications still come, since only reading is away
     site.shop.store.is_away = True
     events = await client.read_events(2)
     assert (events[1][1], events[1][2]["status"]) == ("problem", 503)

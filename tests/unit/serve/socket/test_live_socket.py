@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.analytics.live import live_query
 from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.client.reducer import apply_message
@@ -17,7 +16,7 @@ from rtaplatform.serve.query import key_watch
 from rtaplatform.serve.socket import live_socket
 from rtaplatform.settings import LimitSettings
 from tests.unit.analytics.shop import NOON, Happening
-from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.parts_of_tests import Site, shorten_pauses
 from tests.unit.serve.socket_of_tests import Socket
 from tests.unit.serve.virtual_clock import run_on_virtual_clock
 
@@ -183,7 +182,7 @@ async def test_more_than_20_messages_a_second_wait(site: Site) -> None:
 
 
 async def test_an_outage_is_an_error_and_the_subscription_goes_on(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    monkeypatch.setattr(live_query, "RETRY_S", 0.02)
+    shorten_pauses(monkeypatch)
     socket = Socket(site.app)
     socket.subscribe("x", EVENTS)
     await socket.take_next("snapshot")
