@@ -27,7 +27,7 @@ USAGE = """\
 ./rta check                               lint, types, and test --all
 ./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds; a
                                           tenth of a property's examples; without what takes long
-                                          and tests of the simulator and the oracle (tests/run.py)
+                                          and tests of the simulator, the oracle and the load (tests/run.py)
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -65,6 +65,7 @@ LEFT_OUT = {
     "tests/simulation/test_rebuild.py": "whole rebuilds",
     "tests/simulation/test_redis.py": "worlds on the real server",
     "tests/unit/analytics/cache/test_sliding.py": "days of windows that slide over thousands of products",
+    "tests/unit/bench/collecting/test_open_load.py": "of the benchmarks",
     "tests/unit/cli/test_main.py": "starts a process for each test",
     "tests/unit/core/sketches/test_accuracy.py": "hundreds of sketches with thousands of members",
     "tests/unit/core/time/test_buckets.py::test_buckets_follow_each_other_and_lie_in_one_another": "78 times 4 days",
@@ -76,6 +77,7 @@ LEFT_OUT = {
         "a worker begins again and again with hundreds of records"
     ),
     "tests/unit/simulate/oracle/test_oracle_work.py": "of the oracle: how its work grows",
+    "tests/unit/simulate/over_http/test_http_sender.py": "of the simulator",
     "tests/unit/simulate/over_http/test_sdk_events.py": "of the simulator",
     "tests/unit/simulate/test_people_of_the_shop.py": "of the simulator",
     "tests/unit/simulate/test_traffic.py": "of the simulator",

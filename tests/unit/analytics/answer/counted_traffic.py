@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import Any
 
 from rtaplatform.analytics.answer.engine import Engine
@@ -24,7 +25,9 @@ DAY = "2026-11-18"
 Counted = tuple[MemoryStore, Truth]
 
 
+@cache
 def count_traffic() -> Counted:
+    """Read it only: other modules of tests ask the same store."""
     broker = MemoryBroker(TOPICS)
     for record in draw_events(PLAN):
         if record.timestamp > NOW_MS:
