@@ -7,9 +7,8 @@ than `bot:`) are never taken from a client. `body/envelope.py` handles the envel
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,6 +27,8 @@ from rtaplatform.collect.steps.enrichment import (
 )
 from rtaplatform.collect.steps.event_source import find_source
 from rtaplatform.collect.steps.event_time import set_times
+from rtaplatform.collect.steps.timed_steps import Step, StepClock, run_timed
+from rtaplatform.collect.steps.twins import copy_enrichment, find_twins
 from rtaplatform.core.commerce import find_long_id, read_properties
 from rtaplatform.core.events import CALL_TYPES, COLLECTED_BYTES_MAX, KEYS_MAX, TOPIC_OF_SOURCE, Reason
 from rtaplatform.core.time.timestamps import format_iso_utc
@@ -42,8 +43,6 @@ _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
 _decode_fields = _VERBATIM.decode
 _decode_values = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
-
-Step = Callable[[Draft], Draft | DraftRefused]
 
 
 def read_event(draft: Draft) -> Draft | DraftRefused:
@@ -220,7 +219,7 @@ def write_value(draft: Draft) -> Draft | DraftRefused:
     return draft
 
 
-STEPS: tuple[Step, ...] = (
+READING: tuple[Step, ...] = (
     read_event,
     read_objects,
     merge_defaults,
@@ -230,6 +229,9 @@ STEPS: tuple[Step, ...] = (
     require_fields,
     check_ids,
     assign_id,
+)
+# None of these refuses an event. What they look at is listed in `twins.py`.
+ENRICHING: tuple[Step, ...] = (
     set_source,
     mark_bots,
     add_technology,
@@ -237,24 +239,27 @@ STEPS: tuple[Step, ...] = (
     add_language,
     add_origin_of_visit,
     write_additions,
-    remove_denied,
-    correct_clock,
-    write_value,
 )
+WRITING: tuple[Step, ...] = (remove_denied, correct_clock, write_value)
+STEPS = READING + ENRICHING + WRITING
 
 
 def run_steps(drafts: Iterable[Draft], step_seconds: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
-    """Run all drafts through each step; add the seconds that each step took to `step_seconds`, by its name."""
-    accepted, refusals = list(drafts), list[DraftRefused]()
-    started_at = time.perf_counter()
-    for step in STEPS:
-        results = list(map(step, accepted))
-        if results != accepted:  # a step returns the draft that it got, so this compares addresses only
-            refusals += [result for result in results if isinstance(result, DraftRefused)]
-            accepted = [result for result in results if isinstance(result, Draft)]
-        ended_at = time.perf_counter()
-        step_seconds[step.__name__] = step_seconds.get(step.__name__, 0.0) + ended_at - started_at
-        started_at = ended_at
+    """Run all drafts through each step; add the seconds that each step took to `step_seconds`, by its name.
+
+    Of drafts that are alike in all that ENRICHING looks at, only the first one goes through it.
+    """
+    clock = StepClock(step_seconds)
+    accepted, refusals = run_timed(READING, list(drafts), clock)
+    firsts, twins = find_twins(accepted)
+    clock.note("find_twins")
+    run_timed(ENRICHING, firsts, clock)
+    others = copy_enrichment(twins)
+    clock.note("copy_enrichment")
+    if others:
+        run_timed(ENRICHING, others, clock)
+    accepted, more_refusals = run_timed(WRITING, accepted, clock)
+    refusals += more_refusals
     return accepted, sorted(refusals, key=lambda refusal: refusal.index) if refusals else refusals
 
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from rtaplatform.collect.body.draft import Draft, DraftRefused
 from rtaplatform.collect.body.envelope import RequestArrival, draft_single
-from rtaplatform.collect.steps.steps import STEPS, _read_event_carefully, read_event, run_steps, run_steps_on_one
+from rtaplatform.collect.steps.steps import (
+    ENRICHING,
+    READING,
+    WRITING,
+    _read_event_carefully,
+    read_event,
+    run_steps,
+    run_steps_on_one,
+)
+from rtaplatform.collect.steps.twins import copy_enrichment, find_twins
 from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
 from tests.unit.collect.drafts import NOW_MS
 
@@ -69,6 +78,7 @@ def test_one_event_gets_what_it_gets_in_a_batch(body: bytes) -> None:
     seconds = dict[str, float]()
     accepted, refused = run_steps([_draft(body)], seconds)
     assert refused == ([] if refused_alone is None else [refused_alone])
-    assert [step.__name__ for step in STEPS] == list(seconds)
+    names = [step.__name__ for step in (*READING, find_twins, *ENRICHING, copy_enrichment, *WRITING)]
+    assert names == list(seconds)
     if accepted and alone.marks != ["made_id"]:  # else each gets an id of its own
         assert alone.value == accepted[0].value
