@@ -101,7 +101,9 @@ class LetterSearch:
             for letter in self._scan(kind).letters:
                 if letter.item.id == id and project in (None, letter.project):
                     return letter
-        raise NotFound(f"There is no dead letter {id[:300]!r}.", hint="GET /v1/dead-letters lists the newest.")
+        raise NotFound(
+            f"There is no dead letter {id[:300]!r}.", field="id", hint="GET /v1/dead-letters lists the newest."
+        )
 
     def load(self, kind: str, ids: Iterable[str]) -> dict[str, TailRecord]:
         """The letters with these ids as they are in the topic, whole."""

@@ -136,7 +136,7 @@ def make_text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = F
     def read(value: Any) -> str:
         if not isinstance(value, str) or not chars_min <= len(value) <= chars_max or "\x00" in value:
             range_start = f"{chars_min} to " if chars_min else "at most "
-            raise InvalidParameter(f"It is a string of {range_start}{chars_max} characters, without NUL.")
+            raise InvalidParameter(f"It must be a string of {range_start}{chars_max} characters, without NUL.")
         return value
 
     return Field(read, schema if is_required else _allow_null(schema), is_required=is_required)
@@ -157,7 +157,7 @@ def make_pattern_field(pattern: str, chars_max: int, message: str) -> Field:
 def make_choice_field(values: tuple[str, ...], default: str) -> Field:
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in values:
-            raise InvalidParameter("It is none of the values that there are.", allowed=list(values))
+            raise InvalidParameter("It must be one of the values in `allowed`.", allowed=list(values))
         return value
 
     return Field(read, {"type": ["string", "null"], "enum": [*values, None], "default": default}, default)
@@ -165,7 +165,7 @@ def make_choice_field(values: tuple[str, ...], default: str) -> Field:
 
 def _read_price(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= PRICE_MAX:
-        raise InvalidParameter(f"It is a number from 0 to {PRICE_MAX}.")
+        raise InvalidParameter(f"It must be a number from 0 to {PRICE_MAX}.")
     return Decimal(str(value)).quantize(_CENT_OF_CENT, ROUND_HALF_EVEN)
 
 
@@ -183,7 +183,7 @@ def _explain_amount_error(text: str) -> str:
         return f"It has a decimal comma. Write it as {plain}."
     if _THOUSANDS.fullmatch(text):
         return f"It has thousands separators. Write it as {text.replace(',', '')}."
-    return "It is one plain decimal, as 4.50: no currency, no sign, no separators but the point."
+    return "It must be one plain decimal, as 4.50: no currency, no sign, no separators but the point."
 
 
 def read_time(value: Any) -> datetime:
@@ -194,7 +194,7 @@ def read_time(value: Any) -> datetime:
         time = datetime(1, 1, 1)  # refused below
     if time.tzinfo is None or time.year not in YEARS:
         raise InvalidParameter(
-            f"It is a time in ISO 8601 with its offset, up to the year {YEARS.stop - 1}.",
+            f"It must be a time in ISO 8601 with its offset, up to the year {YEARS.stop - 1}.",
             allowed="2026-11-22T10:00:00Z",
         )
     return time.astimezone(UTC)
@@ -202,7 +202,7 @@ def read_time(value: Any) -> datetime:
 
 def _read_json(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidParameter("It is a JSON object.")
+        raise InvalidParameter("It must be a JSON object.")
     check_json(value)
     return value
 
@@ -236,13 +236,13 @@ def _measure_depth(value: Any, depth: int, bytes_left: int) -> int:
 
 def _read_anonymous_ids(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
-        raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
+        raise InvalidParameter(f"It must be a list of at most {ANONYMOUS_IDS_MAX} ids.")
     return list(dict.fromkeys(check_id(item) for item in value))
 
 
 def _read_stored_ids(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
-        raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
+        raise InvalidParameter(f"It must be a list of at most {ANONYMOUS_IDS_MAX} ids.")
     return list(dict.fromkeys(map(read_stored_id, value)))
 
 
@@ -293,8 +293,10 @@ PRODUCT_FIELDS: Fields = {
     "category": make_text_field(LABEL_CHARS_MAX),
     "brand": make_text_field(LABEL_CHARS_MAX),
     "price": Field(_read_price, {"type": ["number", "null"], "minimum": 0, "maximum": PRICE_MAX}),
-    "currency": make_pattern_field(CURRENCY, 3, "It is a currency's three letters, as EUR."),
-    "image_url": make_pattern_field(IMAGE_URL, URL_CHARS_MAX, "It is an http(s) address, or a path without a colon."),
+    "currency": make_pattern_field(CURRENCY, 3, "It must be a currency's three letters, as EUR."),
+    "image_url": make_pattern_field(
+        IMAGE_URL, URL_CHARS_MAX, "It must be an http(s) address, or a path without a colon."
+    ),
     "attributes": _JSON,
     "status": make_choice_field(STATUSES, "active"),
 }

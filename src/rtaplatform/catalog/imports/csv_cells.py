@@ -22,10 +22,10 @@ def read_cell(name: str, cell: str, json_field: str) -> Any:
     if name == "price":
         return read_amount_text(cell)
     if name == json_field:
-        return _read_json(cell, dict, "It is a JSON object.")
+        return _read_json(cell, dict, "It must be a JSON object.")
     if name == "anonymous_ids":
         return (
-            _read_json(cell, list, "It is a JSON list, or ids with blanks between.")
+            _read_json(cell, list, "It must be a JSON list, or ids with blanks between.")
             if cell[:1] == "["
             else cell.split()
         )

@@ -67,7 +67,7 @@ class MadeKey(Struct, frozen=True):
 def read_scopes(value: Any) -> tuple[str, ...]:
     """Check a list of scopes, and return it in the order of `SCOPES`."""
     if not isinstance(value, list) or not 1 <= len(value) <= SCOPES_GIVEN_MAX or any(v not in SCOPES for v in value):
-        raise InvalidParameter(f"It is a list of 1 to {SCOPES_GIVEN_MAX} known scopes.", allowed=list(SCOPES))
+        raise InvalidParameter(f"It must be a list of 1 to {SCOPES_GIVEN_MAX} known scopes.", allowed=list(SCOPES))
     return tuple(scope for scope in SCOPES if scope in value)
 
 

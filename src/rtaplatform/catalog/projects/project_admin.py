@@ -61,13 +61,13 @@ class Project(Struct, frozen=True):
 
 def _read_zone(value: Any) -> str:
     if not is_known_zone(value):
-        raise InvalidParameter("It is a name of the IANA time zone database.", allowed="as Europe/Berlin")
+        raise InvalidParameter("It must be a name of the IANA time zone database.", allowed="as Europe/Berlin")
     return str(value)
 
 
 def _read_origins(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) > ORIGINS_MAX:
-        raise InvalidParameter(f"It is a list of at most {ORIGINS_MAX} origins.")
+        raise InvalidParameter(f"It must be a list of at most {ORIGINS_MAX} origins.")
     return list(dict.fromkeys(_ORIGIN.read(origin) for origin in value))
 
 
@@ -81,7 +81,7 @@ def _make_declared_field(subject: str, description: str) -> Field:
     def read_names(value: Any) -> list[str]:
         if not isinstance(value, list) or len(value) > DECLARED_MAX:
             raise InvalidParameter(
-                f"It is a list of at most {DECLARED_MAX} names of {subject}.", hint="Take out what nobody asks by."
+                f"It must be a list of at most {DECLARED_MAX} names of {subject}.", hint="Take out what nobody asks by."
             )
         return list(dict.fromkeys(name_field.read(name) for name in value))
 
@@ -92,7 +92,7 @@ def _make_declared_field(subject: str, description: str) -> Field:
 
 def _read_settings(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidParameter("It is a JSON object.")
+        raise InvalidParameter("It must be a JSON object.")
     check_json(value)
     return value
 

@@ -37,7 +37,7 @@ def decode_id(segment: str) -> str:
     except UnicodeDecodeError:
         raise InvalidParameter("The id is not UTF-8, percent-encoded.", field="id") from None
     if not id or "\x00" in id or len(id) > STORED_ID_BYTES_MAX:
-        raise InvalidParameter("No id is like that.", field="id", allowed=ID_SCHEMA)
+        raise InvalidParameter("An id has 1 to 256 bytes, and no control characters.", field="id", allowed=ID_SCHEMA)
     return id
 
 
@@ -55,8 +55,10 @@ async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *,
     """Read the JSON body. Raises UnreadableBody, UnsupportedEncoding, UnsupportedType."""
     check_type(request, types)
     body = await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
-    if is_optional and not body:
-        return {}
+    if not body:
+        if is_optional:
+            return {}
+        raise UnreadableBody("The body is empty.", hint=FORM)
     try:
         return decode_with_id(body)
     except RecursionError:

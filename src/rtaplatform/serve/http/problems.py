@@ -165,6 +165,10 @@ def _list_facts(error: BaseException) -> dict[str, Any]:
             return {"detail": error.detail}
         case ValidationException():
             return _list_validation_facts(error)
+        case NotFoundException():
+            return {"detail": "There is no route with this path."}
+        case MethodNotAllowedException():
+            return {"detail": "The route with this path does not take this method."}
         case RequestEntityTooLarge():
             return {"detail": "The body is too large."}
         case HTTPException() if find_kind(error) is not _INTERNAL:

@@ -118,6 +118,8 @@ async def _read_body(request: AnyRequest) -> bytes:
 
 
 def _read_queries(body: bytes) -> list[object]:
+    if not body:
+        raise UnreadableBody("The body is empty.")
     try:
         content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
