@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
 
+from msgspec import structs
+
 from rtaplatform import telemetry
 from rtaplatform.process.alignment.backlog import Backlog, Ledgers
 from rtaplatform.process.alignment.held_records import HeldRecords, measure_bytes, take_in_order
@@ -26,6 +28,27 @@ from rtaplatform.process.worker.positions import Positions
 from rtaplatform.stream.port import PORTION, EventLog, OffsetRange, Partition, PollResult, RecordColumns
 
 RESUME_SHARE = 0.25  # of what a partition may hold, so that a partition is seldom held back
+
+
+class OpenBatchSize:
+    """How much of the open batch is handed out. The log bounds a batch by what it reads, not by what was held."""
+
+    def __init__(self, limits: WorkerLimits) -> None:
+        self._limits = limits
+        self._records = self._bytes = 0
+
+    def begin(self) -> None:
+        self._records = self._bytes = 0
+
+    def add(self, runs: Iterable[RecordColumns], *, is_whole: bool) -> bool:
+        """Whether the batch ends with these records; then the next one has begun."""
+        for run in runs:
+            self._records += len(run)
+            self._bytes += measure_bytes(run)
+        is_full = self._records >= self._limits.batch_records_max or self._bytes >= self._limits.batch_bytes_max
+        if is_whole or is_full:
+            self.begin()
+        return is_whole or is_full
 
 
 class AlignedLog:
@@ -39,7 +62,7 @@ class AlignedLog:
         self._full: frozenset[Partition] = frozenset()  # those that the log holds back
         self._is_blocked = False  # the last poll could hand out nothing of what is held
         self.is_idle = False  # the log had nothing when it was asked last
-        self._records = self._bytes = 0  # of the open batch
+        self._batch_size = OpenBatchSize(limits)
 
     @property
     def held(self) -> Collection[Partition]:
@@ -50,7 +73,7 @@ class AlignedLog:
         """Read on from there. What is held is dropped: it is read again."""
         self._held_records.clear()
         self._full, self._is_blocked = frozenset(), False
-        self._records = self._bytes = 0
+        self._batch_size.begin()
         telemetry.WORKER_HELD_PARTITIONS.set(0)
         self._log.seek(positions.starts)
         self._positions = positions
@@ -69,13 +92,11 @@ class AlignedLog:
                 return answer
         portion = self._log.poll(at_most)
         self.is_idle = not portion.runs
-        reached_ms = max((run.timestamps_ms[-1] for run in portion.runs), default=0)
-        self._backlog.look_after_jump(reached_ms, self._limits.apart_ms_max)
-        if not self._held_records and self._is_together(portion.runs):
-            self._records += sum(map(len, portion.runs))
-            if portion.is_whole:
-                self._records = self._bytes = 0
-            return portion
+        newest_ms = {run.partition: max(run.timestamps_ms) for run in portion.runs}
+        self._backlog.look_after_jump(max(newest_ms.values(), default=0), self._limits.apart_ms_max)
+        if not self._held_records and self._is_together(newest_ms):
+            is_whole = self._batch_size.add(portion.runs, is_whole=portion.is_whole)
+            return portion if is_whole == portion.is_whole else structs.replace(portion, is_whole=is_whole)
         ends = self._hold(portion)
         answer = self._give_out(count_max, ends, is_whole=portion.is_whole)
         self._note_waiting(is_blocked=not answer.runs)
@@ -95,14 +116,17 @@ class AlignedLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _is_together(self, runs: Collection[RecordColumns]) -> bool:
-        """Whether no record is far ahead of another one, or of a partition that others wait for. So it mostly is."""
+    def _is_together(self, newest_ms: Mapping[Partition, int]) -> bool:
+        """Whether no record that was read is far ahead of another one, or of a partition that others wait for.
+
+        So it mostly is. `newest_ms`: the greatest timestamp of each partition's records.
+        """
         if not self._backlog.list_lagging():
             return True
         reached_ms = {
-            run.partition: max(self._positions.find_stream_time_ms(run.partition), max(run.timestamps_ms))
-            for run in runs
-            if run.partition in self._positions.extents  # else it is not ours any more
+            partition: max(self._positions.find_stream_time_ms(partition), time_ms)
+            for partition, time_ms in newest_ms.items()
+            if partition in self._positions.extents  # else it is not ours any more
         }
         times_ms = {p: at.stream_time_ms for p, at in self._list_waited_for().items()} | reached_ms
         return max(reached_ms.values(), default=0) <= min(times_ms.values(), default=0) + self._limits.apart_ms_max
@@ -143,18 +167,14 @@ class AlignedLog:
         drained = {p: records.end for p, records in self._held_records.items() if not records.count}
         for partition in drained:
             del self._held_records[partition]
-        self._records += sum(map(len, runs))
-        self._bytes += sum(map(measure_bytes, runs))
         # What was read goes into one batch if it fits, also in several steps.
         earliest_ms = min((records.head_ms for records in self._held_records.values()), default=inf)
         is_whole = is_whole and not (self._held_records and earliest_ms <= self._find_limit_ms())
-        is_full = self._records >= self._limits.batch_records_max or self._bytes >= self._limits.batch_bytes_max
-        if is_whole or is_full:
-            self._records = self._bytes = 0
+        is_whole = self._batch_size.add(runs, is_whole=is_whole)
         self._hold_back_full()
         telemetry.WORKER_HELD_PARTITIONS.set(len(self._held_records))
         return PollResult(
-            runs, {**ends, **{p: end for p, end in drained.items() if end is not None}}, is_whole=is_whole or is_full
+            runs, {**ends, **{p: end for p, end in drained.items() if end is not None}}, is_whole=is_whole
         )
 
     def _hold_back_full(self) -> None:

@@ -93,9 +93,10 @@ class Backlog:
     def look_after_jump(self, reached_ms: int, apart_ms_max: float) -> None:
         """Look if so much stream time has passed that other partitions are behind, if they have more to read.
 
-        A worker at the end of its partitions looks only every few seconds. Days of history may come in between.
+        A worker at the end of its partitions looks only every few seconds. Days of history may come in between. After a
+        failure that has to wait as well, and is made up for with the first records after it.
         """
-        if reached_ms > self._reached_ms + apart_ms_max:
+        if reached_ms > self._reached_ms + apart_ms_max and self._clock() >= self._rows_read_at:
             self._reached_ms = reached_ms
             self.look(is_blocked=False, has_jumped=True)
 

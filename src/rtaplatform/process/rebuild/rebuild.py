@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import inf
+from sys import maxsize
 
 from msgspec import structs
 
@@ -30,7 +31,7 @@ from rtaplatform.process.rebuild.building_store import BuildingStore, NotBuilt, 
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLetters
 from rtaplatform.process.worker.in_flight import CallStarter, start_calls_in_thread
-from rtaplatform.process.worker.limits import BatchSize, WorkerLimits
+from rtaplatform.process.worker.limits import BATCH_RECORDS_LIMIT, BatchSize, WorkerLimits
 from rtaplatform.process.worker.poison import EndsOfOneProcess, Poisoned, Quarantine
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import (
@@ -78,7 +79,10 @@ class Rebuild:
             Worker,
             log,
             shards=shards,
-            limits=structs.replace(limits, apart_ms_max=inf),  # the log merges the partitions already
+            # The log merges the partitions already, and bounds a batch.
+            limits=structs.replace(
+                limits, apart_ms_max=inf, batch_records_max=BATCH_RECORDS_LIMIT, batch_bytes_max=maxsize
+            ),
             job=job,
             start_call=start_call or start_calls_in_thread(),
             # No supervisor restarts a rebuild: it retries by itself.

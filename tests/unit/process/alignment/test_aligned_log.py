@@ -158,6 +158,26 @@ def test_a_batch_ends_in_time_also_with_what_was_held() -> None:
     assert max(batches) <= 14
 
 
+def test_what_was_held_and_what_was_not_share_the_room_of_a_batch() -> None:
+    """What the log delivers afterwards goes into the batch that the held records have begun."""
+    site = Site({A: [9] * 40, B: [0], C: [9] * 50}, batch_records_max=50)
+    site.log.deaf = {B, C}
+    while len(site.aligned.held) < 1:
+        site.read()
+    site.log.deaf = {C}
+    open_batch, batches = 0, []
+    for step in range(60):
+        site.log.deaf = {C} if step < 9 else ()
+        polled = site.aligned.poll(5)
+        site.positions.advance({run.partition: run for run in polled.runs})
+        open_batch += sum(map(len, polled.runs))
+        if polled.is_whole and polled.runs:
+            batches.append(open_batch)
+            open_batch = 0
+    assert sum(batches) + open_batch == 91
+    assert max(batches) <= 54
+
+
 def test_the_end_of_a_partition_waits_for_its_records() -> None:
     """Behind it are markers of transactions. Told too soon, it would say that the held records were read."""
     site = Site({A: [0], B: [9]})
@@ -309,6 +329,21 @@ def test_days_that_come_at_once_are_aligned_also_right_after_the_end() -> None:
     for time in times:
         assert time >= newest - 1
         newest = max(newest, time)
+
+
+def test_a_jump_is_noticed_wherever_it_is_in_a_portion() -> None:
+    """The newest record of a portion need not be its last one."""
+    site = Site({A: [0], B: [0]})
+    while site.read():
+        pass
+    for hour in (200, 1):
+        site.broker.append(A, START + hour * HOUR, b"k", b"v")
+    for hour in (2, 3, 250):
+        site.broker.append(B, START + hour * HOUR, b"k", b"v")
+    site.log.deaf = {B}
+    assert site.read() == [], "B has hours 2 and 3 to read"
+    site.log.deaf = ()
+    assert sorted(record for _ in range(9) for record in site.read()) == [(A, 1), (A, 2), (B, 1), (B, 2), (B, 3)]
 
 
 def test_a_marker_before_the_next_record_lets_nobody_wait() -> None:
