@@ -1,8 +1,9 @@
 """How long does each endpoint take over HTTP, with a given number of events counted?
 
-The benchmark writes a day of simulated events to Kafka, and the real workers count them. Then it asks every question,
-one after the other, on one connection. It does so once at rest, and once while events arrive and are counted. Some
-questions are repeated over longer and longer periods, to show how their cost grows.
+The benchmark writes a day or more of simulated events to Kafka, and the real workers count them. Then it asks every
+question, one after the other, on one connection. It does so once at rest, and once while events arrive and are counted.
+Some questions are repeated over longer and longer periods, to show how their cost grows. Cohorts have a history only if
+the events are those of many days.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class RowSize(NamedTuple):
     events: int
     persons: int
     products: int
+    days: int = 1  # over which the events are spread, up to now
 
 
 def measure(report: BenchReport, size: RowSize, *, times: int, meanwhile: int, workers: int, seed: int) -> None:
@@ -66,7 +68,7 @@ def measure_on(stack: BenchStack, report: BenchReport, size: RowSize, *, times: 
     """Fill a running platform and ask it. `meanwhile` is the number of events per second during the second run."""
     fill_catalog(stack.postgres, size.products)
     say(f"Writing {size.events:,} events")
-    rate = size.events / DAY_SECONDS
+    rate = size.events / size.days / DAY_SECONDS
     fill(stack.kafka_settings, size.events, users=size.persons, products=size.products, seed=seed, rate=rate)
     _wait_counted(stack)
     _ask(report, stack, times, 0)

@@ -120,3 +120,13 @@ def test_estimates_may_be_off_by_their_error(counted: ReconciledTotals) -> None:
         live.persons[place] += round(off * live.persons[place])
         rows = compare_metrics(live, counted, with_people=True, ids={place: counted.persons[place]})
         assert [row.is_equal for row in rows if row.name.startswith("visitors")] == [is_equal]
+
+
+def test_visitors_may_be_too_many_by_the_ids_before_links_but_never_too_few(counted: ReconciledTotals) -> None:
+    place = next(p for p in counted.persons if p[0] == "")
+    persons = counted.persons[place]
+    for off, is_equal in ((0.4, True), (0.7, False), (-0.02, True), (-0.4, False)):
+        live = copy_totals(counted)
+        live.persons[place] += round(off * persons)
+        rows = compare_metrics(live, counted, with_people=True, ids={place: round(1.5 * persons)})
+        assert [row.is_equal for row in rows if row.name.startswith("visitors")] == [is_equal]

@@ -135,7 +135,8 @@ def measure_products(
 
 @app.command("query")
 def measure_query(
-    events: Annotated[int, typer.Option(min=1_000, help="Events of a day, written and counted first.")] = 10_000_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Events that are written and counted first.")] = 10_000_000,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days over which they are spread, up to now.")] = 1,
     persons: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 200_000,
     products: Annotated[int, typer.Option(min=100, help="Products of shop and catalog.")] = 5_000,
     asked: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 200,
@@ -151,12 +152,15 @@ def measure_query(
         rta bench query
 
         rta bench query --events 100000 --persons 2000 --asked 50
+
+        rta bench query --events 300000 --persons 20000 --days 90 --meanwhile 0
     """
     from rtaplatform.bench.query import RowSize, measure
     from rtaplatform.bench.report import BenchReport
 
-    report = BenchReport("query", as_json=as_json, seed=seed, events=events, persons=persons, products=products)
-    measure(report, RowSize(events, persons, products), times=asked, meanwhile=meanwhile, workers=workers, seed=seed)
+    size = RowSize(events, persons, products, days)
+    report = BenchReport("query", as_json=as_json, seed=seed, **size._asdict())
+    measure(report, size, times=asked, meanwhile=meanwhile, workers=workers, seed=seed)
 
 
 @app.command("latency")

@@ -39,12 +39,13 @@ CellFields = Mapping[str, int]
 
 
 class ComparedMetric(NamedTuple):
-    """A metric over the whole period. `allowed`: how far an estimate may be off."""
+    """A metric over the whole period. `allowed` and `allowed_below`: how far an estimate may be above and below."""
 
     name: str
     live: float
     recount: float
     allowed: float = 0.0
+    allowed_below: float = 0.0
 
     @property
     def difference(self) -> float:
@@ -52,7 +53,7 @@ class ComparedMetric(NamedTuple):
 
     @property
     def is_equal(self) -> bool:
-        return abs(self.difference) <= self.allowed
+        return -self.allowed_below <= self.difference <= self.allowed
 
 
 class DifferingBucket(NamedTuple):
@@ -129,12 +130,10 @@ def compare_metrics(
     """Return one row for each metric. `ids`: how many ids the visitors of a day had before links united them."""
     metrics = _METRICS + (_METRICS_OF_PEOPLE if with_people else ())
     bounds = [ReconciledTotals(dict(cells)) for cells in orders]
-    rows = [
-        ComparedMetric(
-            name, read(live) / scale, read(recount) / scale, max(abs(read(bound)) for bound in bounds) / scale
-        )
-        for name, read, scale in metrics
-    ]
+    rows = []
+    for name, read, scale in metrics:
+        allowed = max(abs(read(bound)) for bound in bounds) / scale
+        rows.append(ComparedMetric(name, read(live) / scale, read(recount) / scale, allowed, allowed))
     return rows + [
         _compare_distinct(name, of, live, recount, ids) for name, of in (("visitors", ""), ("buyers", BUYERS))
     ]
@@ -145,11 +144,13 @@ def _compare_distinct(
 ) -> ComparedMetric:
     days = [place for place in live.persons.keys() | recount.persons.keys() if place[0] == of]
     sums = [sum(totals.persons.get(day, 0) for day in days) for totals in (live, recount)]
-    allowed = 0.0
+    allowed = allowed_below = 0.0
     for day in days:
         persons = recount.persons.get(day, 0)
+        # A sketch may hold each id that a person had before a link, so it never has fewer members than there are persons.
         allowed += ids.get(day, persons) * (1 + SKETCH_ERROR_MAX) - persons + _SKETCH_SLACK
-    return ComparedMetric(f"{name}, all days", sums[0], sums[1], round(allowed, 1))
+        allowed_below += persons * SKETCH_ERROR_MAX + _SKETCH_SLACK
+    return ComparedMetric(f"{name}, all days", sums[0], sums[1], round(allowed, 1), round(allowed_below, 1))
 
 
 def compare_buckets(
