@@ -147,7 +147,7 @@ def _compare_distinct(
     allowed = allowed_below = 0.0
     for day in days:
         persons = recount.persons.get(day, 0)
-        # A sketch may hold each id that a person had before a link, so it never has fewer members than there are persons.
+        # A sketch may hold each id that a person had before a link. It never has fewer members than persons.
         allowed += ids.get(day, persons) * (1 + SKETCH_ERROR_MAX) - persons + _SKETCH_SLACK
         allowed_below += persons * SKETCH_ERROR_MAX + _SKETCH_SLACK
     return ComparedMetric(f"{name}, all days", sums[0], sums[1], round(allowed, 1), round(allowed_below, 1))
