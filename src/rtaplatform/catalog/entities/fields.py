@@ -294,9 +294,7 @@ PRODUCT_FIELDS: Fields = {
     "brand": make_text_field(LABEL_CHARS_MAX),
     "price": Field(_read_price, {"type": ["number", "null"], "minimum": 0, "maximum": PRICE_MAX}),
     "currency": make_pattern_field(CURRENCY, 3, "It must be a currency's three letters, as EUR."),
-    "image_url": make_pattern_field(
-        IMAGE_URL, URL_CHARS_MAX, "It must be an http(s) address, or a path without a colon."
-    ),
+    "image_url": make_pattern_field(IMAGE_URL, URL_CHARS_MAX, "It must be an http(s) address or a path without colon."),
     "attributes": _JSON,
     "status": make_choice_field(STATUSES, "active"),
 }
