@@ -5,8 +5,10 @@ The pain: a page that makes its own numbers, and rounds, joins or shifts them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator
@@ -14,6 +16,7 @@ from playwright.sync_api import Browser, Locator
 from tests.browser.dashboard_window import ApiCaller, DashboardWindow
 from tests.browser.live_platform import LivePlatform, wait_for
 
+TILES = ("visitors", "sessions", "page_views", "orders", "revenue", "conversion_rate")
 DAILY = ("active_users", "weekly_active_users", "monthly_active_users", "stickiness", "new_visitors")
 SESSIONS = ("sessions_per_visitor", "events_per_session", "bounce_rate", "session_duration")
 QUANTILES = ("session_duration_median", "session_duration_p95")
@@ -51,13 +54,26 @@ def wait_for_equal(read_page: Callable[[], Numbers], ask_api: Callable[[], Numbe
 
 
 def test_the_numbers_of_the_overview_are_the_apis(window: DashboardWindow, api: ApiCaller) -> None:
-    metrics = ("visitors", "sessions", "page_views", "orders", "revenue", "conversion_rate")
     window.open("/")
     wait_for_equal(
-        lambda: {metric: value for metric, value in window.read_values().items() if metric in metrics},
-        lambda: {metric: api.read_total(metric, interval="hour") for metric in metrics},
+        lambda: {metric: value for metric, value in window.read_values().items() if metric in TILES},
+        lambda: {metric: api.read_total(metric, interval="hour") for metric in TILES},
     )
     assert window.read_values()["orders"] > 0
+    window.close()
+
+
+def test_what_the_tiles_show_is_asked_before_all_else(window: DashboardWindow) -> None:
+    requests: list[tuple[str, str]] = []
+    window.page.on("request", lambda request: requests.append((urlsplit(request.url).path, request.post_data or "")))
+    window.open("/")
+    paths = [path for path, _ in requests if path.startswith("/v1/")]
+    assert sorted(paths[:2]) == ["/v1/metrics", "/v1/session"]
+    assert paths.count("/v1/session") == paths.count("/v1/metrics") == 1
+    question = next(json.loads(body)["queries"] for path, body in requests if path == "/v1/query")
+    assert paths[2] == "/v1/query"
+    assert [query["metric"] for query in question] == [*TILES, "online", "events", "visitors"]
+    assert all("breakdown" not in query for query in question)
     window.close()
 
 

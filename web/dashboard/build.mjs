@@ -28,7 +28,7 @@ export function hashOfInputs() {
 export async function buildPages(folder, { minify = true } = {}) {
   const { metafile, outputFiles } = await build({
     absWorkingDir: HERE,
-    entryPoints: { app: "src/main.tsx", style: "src/style/all.css" },
+    entryPoints: { early: "src/early.ts", app: "src/main.tsx", style: "src/style/all.css" },
     outdir: "assets",
     entryNames: "[name]-[hash]",
     chunkNames: "[name]-[hash]",
@@ -55,17 +55,19 @@ const nameOf = (path) => path.split("/").pop();
 const entryOf = (metafile, source) =>
   Object.entries(metafile.outputs).find(([, output]) => output.entryPoint === source);
 
-/** What the first page needs: the entry and what it imports at once. */
+/** What the first page needs: what asks early, the entry, and what that imports at once. */
 function firstScripts(metafile) {
+  const [early] = entryOf(metafile, "src/early.ts");
   const [app, output] = entryOf(metafile, "src/main.tsx");
-  return [app, ...output.imports.filter(({ kind }) => kind === "import-statement").map(({ path }) => path)].map(nameOf);
+  return [early, app, ...output.imports.filter(({ kind }) => kind === "import-statement").map(({ path }) => path)].map(nameOf);
 }
 
 function shellOf(metafile) {
-  const [app, ...others] = firstScripts(metafile);
+  const [early, app, ...others] = firstScripts(metafile);
   const style = nameOf(entryOf(metafile, "src/style/all.css")[0]);
   const preloads = others.map((name) => `<link rel="modulepreload" href="/assets/${name}">\n`).join("");
   return readFileSync(join(HERE, "index.html"), "utf8")
+    .replace("<!-- early -->", `<script type="module" async src="/assets/${early}"></script>`)
     .replace("<!-- style -->", `<link rel="stylesheet" href="/assets/${style}">`)
     .replace("<!-- scripts -->", `${preloads}<script type="module" src="/assets/${app}"></script>`);
 }

@@ -1,9 +1,10 @@
-// Starts: address → session → page. Pages but the first are loaded when they are opened.
+// Starts: address → session → page. The pages but the first are loaded when one of them is opened.
 import { effect, signal } from "@preact/signals";
 import { type ComponentType, render } from "preact";
-import { asProblem } from "./api/client";
-import { clockOffset, serverNow, start as startBoard } from "./live/board";
-import { Overview } from "./pages/Overview";
+import { asProblem, watchers } from "./api/client";
+import { clockOffset, serverNow, start as startBoard, subscribe } from "./live/board";
+import { comeFirst } from "./live/first";
+import { firstQueries, Overview } from "./pages/Overview";
 import { SignIn } from "./pages/SignIn";
 import { ProblemNote } from "./parts/Card";
 import { Shell } from "./parts/Shell";
@@ -11,17 +12,6 @@ import { loadSession, minute, project, readAddress, session, signIn, view } from
 import { startKeys } from "./state/keys";
 import { startTheme } from "./state/theme";
 import { PAGES, type PageName } from "./state/url";
-
-type Loader = () => Promise<{ default: ComponentType }>;
-
-const LAZY: Partial<Record<PageName, Loader>> = {
-  products: () => import("./pages/Products"),
-  engagement: () => import("./pages/Engagement"),
-  feed: () => import("./pages/Feed"),
-  catalog: () => import("./pages/Catalog"),
-  settings: () => import("./pages/Settings"),
-  explore: () => import("./pages/Explore"),
-};
 
 /** So often a page that stays open looks whether the day has changed. */
 const TICK_MS = 15_000;
@@ -32,10 +22,9 @@ const failure = signal<unknown>(null);
 
 /** A tab from before an upgrade asks for a part that is gone: it is loaded anew, once. */
 function loadPage(page: PageName): void {
-  const loader = LAZY[page];
-  if (!loader || loaded.value[page]) return;
-  loader().then(
-    (part) => (loaded.value = { ...loaded.value, [page]: part.default }),
+  if (loaded.value[page]) return;
+  import("./pages/others").then(
+    (others) => (loaded.value = { ...loaded.value, ...others }),
     (error) => {
       if (sessionStorage.getItem("rta.reloaded") === location.href) failure.value = error;
       else {
@@ -88,6 +77,9 @@ effect(() => {
   minute.value = Date.now() + clockOffset.value;
 });
 startKeys();
+watchers.signedIn = async () => {
+  if (view.value.page === "overview") await comeFirst(firstQueries().filter((queries) => queries.length > 0).map(subscribe));
+};
 startBoard();
 render(<App />, document.getElementById("app") as HTMLElement);
 startSession().catch((error) => {

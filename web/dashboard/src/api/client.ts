@@ -16,8 +16,17 @@ export interface Reply<Body> {
   etag: string | null;
 }
 
-/** What to call when the session has ended, and when the server has told its time. */
-export const watchers = { signedOut: () => {}, serverTime: (_now: number) => {} };
+/** What to call when the session is known (the page is drawn after it), when it has ended, and when the server has told its time. */
+export const watchers = { signedIn: async (): Promise<void> => {}, signedOut: () => {}, serverTime: (_now: number) => {} };
+
+/** What `early.ts` has asked already. Each is taken once. */
+const early = (globalThis as { early?: Map<string, Promise<Response>> }).early ?? new Map<string, Promise<Response>>();
+
+function takeEarly(path: string): Promise<Response> | undefined {
+  const response = early.get(path);
+  early.delete(path);
+  return response;
+}
 
 function unreachable(): Problem {
   return {
@@ -48,7 +57,7 @@ export async function request(path: string, options: RequestInit = {}): Promise<
   // A question may be asked again, so it need not wait for a line that is dead. A change may be under way.
   const signal = options.method && path !== QUERY_PATH ? {} : { signal: AbortSignal.timeout(ANSWER_MS) };
   try {
-    response = await fetch(path, { ...options, ...signal, credentials: "same-origin", cache: "no-store" });
+    response = await (takeEarly(path) ?? fetch(path, { ...options, ...signal, credentials: "same-origin", cache: "no-store" }));
   } catch {
     throw new ApiProblem(unreachable());
   }

@@ -3,6 +3,7 @@ import { batch, effect, type Signal, signal } from "@preact/signals";
 import { asProblem, QUERIES_MAX, query as askQueries, watchers } from "../api/client";
 import type { Answer, AnswerUpdate, Problem, Query } from "../api/types";
 import { session } from "../state/app";
+import { afterFirst } from "./first";
 import { applyUpdates } from "./reducer";
 import { LiveSocket } from "./socket";
 
@@ -48,7 +49,6 @@ const fresh = new Set<Subscription>();
 let names = 0;
 let pollTimer = 0;
 let hiddenTimer = 0;
-let freshTimer = 0;
 let isPolling = false;
 
 const socket = new LiveSocket("/v1/live/ws", { onOpen: subscribeAll, onMessage: receive, onDown });
@@ -71,6 +71,9 @@ export function subscribe(queries: Query[]): { shown: Signal<Asked>; release: ()
   clearTimeout(taken.endTimer);
   return { shown: taken.shown, release: () => releaseLater(taken, key) };
 }
+
+/** What is there already for these queries, as JSON: others ask them, or did a moment ago. */
+export const shownFor = (key: string): Signal<Asked> | undefined => subscriptions.get(key)?.shown;
 
 function releaseLater(subscription: Subscription, key: string): void {
   subscription.readers -= 1;
@@ -118,7 +121,7 @@ function noteServerTime(now: number, delayMs: number): void {
 }
 
 function resume(): void {
-  socket.open();
+  void afterFirst().then(() => session.peek() === "in" && socket.open());
   schedulePoll(FAILURES_BEFORE_POLLING * 1_000);
 }
 
@@ -221,12 +224,13 @@ async function poll(): Promise<void> {
 /** A first answer does not wait for the socket. Questions of one turn go together. */
 function askSoon(subscription: Subscription): void {
   fresh.add(subscription);
-  clearTimeout(freshTimer);
-  freshTimer = window.setTimeout(() => {
-    const list = [...fresh];
-    fresh.clear();
-    void ask(list.filter((one) => !one.latest.answers));
-  }, 0);
+  void afterFirst().then(askFresh);
+}
+
+function askFresh(): void {
+  const list = [...fresh].filter((one) => !one.latest.answers);
+  fresh.clear();
+  void ask(list);
 }
 
 async function ask(list: Subscription[]): Promise<void> {

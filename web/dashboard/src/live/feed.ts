@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 import { asProblem, get } from "../api/client";
 import type { FeedItem, Problem } from "../api/types";
 import { isLive, subscribeFeed } from "./board";
+import { afterFirst } from "./first";
 
 export interface FeedState {
   items: FeedItem[] | null;
@@ -57,7 +58,7 @@ export function useFeed(filter: FeedFilter, limit: number): FeedState {
         if (isWanted) state.value = { ...state.peek(), problem: asProblem(error) };
       }
     };
-    void ask();
+    void afterFirst().then(() => (isWanted ? ask() : undefined));
     const timer = setInterval(() => (isLive() && !isRefused) || document.hidden || void ask(), ASK_MS);
     const leave = subscribeFeed(
       filter,

@@ -4,7 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { asProblem, get } from "../api/client";
 import type { Problem, Query } from "../api/types";
 import { learn } from "../state/ask";
-import { type Asked, subscribe } from "./board";
+import { type Asked, shownFor, subscribe } from "./board";
+import { afterFirst } from "./first";
 
 export interface Shown extends Asked {
   /** The answers belong to another period or filter than is asked now. */
@@ -25,7 +26,8 @@ export function useAnswers(queries: Query[]): Shown {
     current.value = { key, shown };
     return release;
   }, [key]);
-  const asked = current.value?.key === key ? current.value.shown.value : null;
+  const shown = current.value?.key === key ? current.value.shown : shownFor(key); // before the effect: what was asked first
+  const asked = shown?.value ?? null;
   const problem = asked?.problem ?? null;
   useEffect(() => {
     if (problem) learn(queries, problem);
@@ -60,7 +62,7 @@ export function useLoad<Body>(path: string, everyMs = 0): Loaded<Body> {
         if (isWanted) state.value = { path, body: state.peek().path === path ? state.peek().body : null, problem: asProblem(error) };
       }
     };
-    void load();
+    void afterFirst().then(() => (isWanted ? load() : undefined));
     const timer = everyMs ? window.setInterval(() => document.hidden || void load(), everyMs) : 0;
     return () => {
       isWanted = false;

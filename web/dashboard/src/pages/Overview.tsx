@@ -33,6 +33,11 @@ function liveQueries(): Query[] {
   return [ONLINE, ...minutes.filter((query) => query.interval === "minute" && !isRefused(query))];
 }
 
+/** What the tiles show: asked before the page is drawn. */
+export function firstQueries(): Query[][] {
+  return [tileQueries().filter((query) => !isRefused(query)), liveQueries()];
+}
+
 export function Overview() {
   const wanted = tileQueries();
   const queries = wanted.filter((query) => !isRefused(query));

@@ -100,6 +100,7 @@ export async function loadSession(): Promise<void> {
   metrics.value = new Map(listed.items.map((metric) => [metric.name, metric]));
   project.value = about.project;
   scopes.value = about.scopes;
+  await watchers.signedIn();
   session.value = "in";
 }
 

@@ -1,1 +1,0 @@
-import{l as a}from"./chunk-FNWTXHR2.js";import{M as r,S as i,a as t,wa as o}from"./chunk-MPJOQQK7.js";var c=()=>r("catalog:write");function p({id:e}){if(!c())return o(t,{children:"not in the catalog"});let n=i("catalog","products");return o(t,{children:["not in the catalog · ",o(a,{to:{...n,more:{...n.more,add:e}},children:"add"})]})}export{c as a,p as b};

@@ -1,1 +1,0 @@
-import{wa as r}from"./chunk-MPJOQQK7.js";function i({name:o}){let n=o.split(/[\s-]+/).filter(t=>new RegExp("^\\p{L}","u").test(t)).slice(0,2).map(t=>t.charAt(0).toUpperCase()).join("")||"#",s=0;for(let t of o)s=(s*31+(t.codePointAt(0)??0))%997;return r("span",{class:`mark m${s%8}`,"aria-hidden":"true",children:n})}export{i as a};

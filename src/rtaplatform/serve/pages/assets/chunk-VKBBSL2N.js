@@ -1,1 +1,0 @@
-import{wa as e}from"./chunk-MPJOQQK7.js";var o=({label:a,columns:l,children:r,class:s})=>e("div",{class:"table-box",tabIndex:0,role:"region","aria-label":a,children:e("table",{class:s,children:[e("thead",{children:e("tr",{children:l.map(t=>e("th",{scope:"col",class:t.startsWith("#")?"number":void 0,children:t.replace(/^#/,"")},t))})}),e("tbody",{children:r})]})});export{o as a};
