@@ -6,6 +6,7 @@ The pain: boards that stand still and do not say so.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,26 @@ def test_numbers_move_by_themselves_and_stand_still_while_paused(
     assert window.read_values()["orders"] == 2
     page.keyboard.press("Space")
     wait_for(lambda: window.read_values()["orders"] == 3, "the third order, once resumed")
+    window.close()
+
+
+def test_an_event_of_a_product_opens_and_leads_to_its_person_in_the_feed(
+    platform: LivePlatform, browser: Browser, project: LiveProject
+) -> None:
+    send, window = ApiCaller(platform, project.write_key), DashboardWindow(browser, platform, project.read_key)
+    for number in (1, 2):
+        send.call("POST", "/v1/track", make_order(number))
+    project.wait_for_total("orders", 2)
+    page = window.open("/products/p-1?from=-30m")
+    rows = page.locator("section[aria-label='Last events'] tbody tr")
+    expect(rows).to_have_count(2)
+    rows.filter(has_text="a-1").get_by_role("button").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.locator(".raw")).to_contain_text("o-1")
+    drawer.get_by_role("button", name="Only this person").click()
+    expect(drawer).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/feed\?.*person=a-1"))
+    expect(page.locator("table.events tbody tr")).to_have_count(1)
     window.close()
 
 

@@ -6,12 +6,14 @@ import { copy } from "../../show/files";
 import { eventName, personOf, productsOf, STATUS_WORDS } from "../../show/events";
 import { indentJson } from "../../show/raw";
 import { moment } from "../../show/times";
-import { pageView, setFilter, setMore, zone } from "../../state/app";
+import { go, pageView, setFilter, setMore, view, zone } from "../../state/app";
 
 export function EventDrawer({ item, close }: { item: FeedItem; close: () => void }) {
   const person = personOf(item);
   const users = pageView("catalog", "users");
+  /** In the feed, also if the event was opened on another page. */
   const only = (filter: () => void): void => {
+    if (view.value.page !== "feed") go(pageView("feed"));
     filter();
     close();
   };

@@ -1,6 +1,7 @@
 // One product: its own funnel, any step over time, who looks at it, its last events.
+import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { Query } from "../../api/types";
+import type { FeedItem, Query } from "../../api/types";
 import { useFeed } from "../../live/feed";
 import { useAnswers } from "../../live/use";
 import { BarList } from "../../parts/BarList";
@@ -15,9 +16,10 @@ import { MetricChart } from "../../parts/MetricChart";
 import { Value } from "../../parts/Value";
 import { exact } from "../../show/numbers";
 import { dimensionName } from "../../show/names";
-import { go, interval, pageView, setMore, view } from "../../state/app";
+import { go, interval, pageView, view } from "../../state/app";
 import { canAsk, isRefused, queryOf, reasonOf } from "../../state/ask";
 import { needProducts, products } from "../../state/products";
+import { EventDrawer } from "../feed/EventDrawer";
 import { EventRows } from "../feed/EventRows";
 import { ProductMark } from "./ProductMark";
 
@@ -116,10 +118,12 @@ function ProductList({ dimension, filters }: { dimension: string; filters: Recor
 
 function LastEvents({ id }: { id: string }) {
   const { items, problem } = useFeed({ product: [id] }, 10);
+  const opened = useSignal<FeedItem | null>(null);
   if (problem?.status === 404) return null;
   return (
     <Card title="Last events" label="Last events">
-      {problem && !items ? <ProblemNote problem={problem} /> : !items ? <Skeleton rows={4} /> : items.length ? <EventRows items={items} open={(item) => setMore({ id: item.id }, true)} /> : <Empty>None of the newest events is about this product.</Empty>}
+      {problem && !items ? <ProblemNote problem={problem} /> : !items ? <Skeleton rows={4} /> : items.length ? <EventRows items={items} open={(item) => (opened.value = item)} /> : <Empty>None of the newest events is about this product.</Empty>}
+      {opened.value && <EventDrawer item={opened.value} close={() => (opened.value = null)} />}
     </Card>
   );
 }
