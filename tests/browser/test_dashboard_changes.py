@@ -112,6 +112,6 @@ def test_a_key_is_made_shown_once_and_revoked(platform: LivePlatform, browser: B
         "the key is refused",
         60,
     )
-    kept = [key["name"] for key in api.call("GET", "/v1/keys").json()["items"]]
-    assert "Report" not in kept
+    names = [key["name"] for key in api.call("GET", "/v1/keys").json()["items"]]
+    assert "Report" not in names
     window.close()
