@@ -5,9 +5,11 @@ The pain: a button that does nothing, and a form that says "saved" when it is no
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+from confluent_kafka import Producer
 from playwright.sync_api import Browser, expect
 
 from tests import plain_http
@@ -114,4 +116,27 @@ def test_a_key_is_made_shown_once_and_revoked(platform: LivePlatform, browser: B
     )
     names = [key["name"] for key in api.call("GET", "/v1/keys").json()["items"]]
     assert "Report" not in names
+    window.close()
+
+
+def test_dead_letters_are_replayed_and_what_became_of_them_is_said(
+    platform: LivePlatform, browser: Browser, project: LiveProject
+) -> None:
+    window, _ = open_as_admin(platform, browser, project)
+    window.page.on("dialog", lambda question: question.accept())
+    producer = Producer({"bootstrap.servers": platform.ready["kafka"]})
+    for number in (1, 2):
+        event = {"projectId": project.slug, "type": "track", "userId": "u", "messageId": f"{project.slug}-{number}"}
+        producer.produce("rta.events.web", json.dumps(event).encode(), f"{project.slug}:u".encode())
+    assert producer.flush(30) == 0
+    page = window.open("/settings/dead-letters?from=-24h")
+    rows = page.locator("section[aria-label=Letters] tbody tr")
+    expect(rows).to_have_count(2, timeout=60_000)
+    rows.first.get_by_role("button").click()
+    drawer = page.get_by_role("dialog")
+    drawer.get_by_role("button", name="Replay").click()
+    expect(drawer.get_by_role("status")).to_contain_text("1 letter: 1 ")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=re.compile("^Replay all")).first.click()
+    expect(page.locator("section[aria-label=Replay]")).to_contain_text("2 letters:")
     window.close()
