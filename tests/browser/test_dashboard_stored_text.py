@@ -105,6 +105,7 @@ def test_script_in_every_stored_field_is_shown_as_text(
     expect(page.locator("main tbody tr").first).to_contain_text(TEXT)
     page = window.open("/")
     page.keyboard.press("Control+k")
+    expect(page.get_by_role("dialog").get_by_role("combobox")).to_be_focused()
     page.keyboard.type("<img")
     expect(page.locator("dialog .palette-row").first).to_contain_text(TEXT)
     require_text_only(page, "the palette")
