@@ -14,7 +14,7 @@ import httpx
 
 from tests import plain_http
 from tests.attacks.harm import expecting_no_harm
-from tests.attacks.stack import ADMIN_KEY, ATTACKER, EVENT, READ_KEY, WRITE_KEY, Api, Stack
+from tests.attacks.stack import ADMIN_KEY, ATTACKER, EVENT, READ_KEY, WRITE_KEY, Api, Stack, wait_until
 
 QUESTIONS_MAX = 500
 STREAMS_AN_ADDRESS = 100
@@ -98,6 +98,7 @@ class Streams:
 
 def test_no_tenant_takes_the_others_live_questions(stack: Stack) -> None:
     streams = Streams(stack, make_project(stack)["read_key"])
+    wait_until(lambda: count_live_connections(stack) == 0, "no stream of the test before holds a question")
     with ExitStack() as open_streams, expecting_no_harm(stack):
         open_streams.callback(streams.close)
         statuses = [streams.open(n, f"metrics=events&from=-{n + 1}m") for n in range(QUESTIONS_MAX + 5)]
@@ -167,3 +168,8 @@ def read_signal(api: Api, name: str) -> float:
     return sum(
         float(line.rpartition(" ")[2]) for line in api.read_signals().splitlines() if line.startswith(f"{name} ")
     )
+
+
+def count_live_connections(api: Api) -> float:
+    lines = [line for line in api.read_signals().splitlines() if line.startswith("rta_live_connections{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
