@@ -109,6 +109,7 @@ async def test_wrong_fields_are_named(client: httpx.AsyncClient) -> None:
     for id in ("import", "export", "%2E", "%2E%2E", "%69mport"):
         assert (await client.put(f"/v1/users/{id}", json={})).status_code in (405, 422), id
     assert read_problem(await client.post("/v1/products", content=b"{")) == (400, "unreadable-body")
+    assert (await client.post("/v1/products", content=b"")).json()["detail"] == "The body is empty."
     deep = b'{"id":"p","attributes":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001
     assert (await client.post("/v1/products", content=deep)).status_code in (400, 422)
     assert (await client.post("/v1/products", content=b'"' + b"x" * 300_000 + b'"')).status_code == 400

@@ -70,7 +70,8 @@ async def test_one_letter_by_its_id() -> None:
     assert (await of_letters.ask("GET", "/v1/dead-letters/rta.events.web:0:1", key="admin")).json[
         "reason"
     ] == "unknown_type"
-    assert (await of_letters.ask("GET", "/v1/dead-letters/rta.events.web:0:2", key="admin")).status == 404
+    absent = await of_letters.ask("GET", "/v1/dead-letters/rta.events.web:0:2", key="admin")
+    assert (absent.status, absent.json["field"]) == (404, "id")
 
 
 async def test_a_read_key_does_not_open_them() -> None:

@@ -154,6 +154,11 @@ async def test_queries_whose_body_has_no_end_are_no_error_of_ours(site: Site) ->
     assert stream.status == 400
 
 
+async def test_an_empty_body_is_named(site: Site) -> None:
+    reply = await site.ask("POST", "/v1/query")
+    assert (reply.status, reply.json["detail"]) == (400, "The body is empty.")
+
+
 @pytest.mark.parametrize("query", ["event=%ff", "event=a%E2%28", "%C3=1", "breakdown=event&event=%ed%a0%80"])
 async def test_a_query_that_is_not_utf_8_cannot_be_read(site: Site, query: str) -> None:
     for path in ("/v1/metrics/events", "/v1/metrics", "/v1/live", "/v1/products/popular"):
